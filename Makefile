@@ -1,0 +1,54 @@
+# RMN LoRA Workbench. Every target sets up what it needs; `make` alone lists them.
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lab docs readme bench tours clean
+
+BIN := .venv/bin
+# The notebooks and their tests are to be the same on every machine: nothing is fetched, and threads do not fight.
+export HF_HUB_OFFLINE := 1
+export TOKENIZERS_PARALLELISM := false
+export OMP_WAIT_POLICY := PASSIVE
+# A virtual environment that happens to be active, or modules on PYTHONPATH, are no part of this one.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+
+help: ## list what make can do
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-7s %s\n", $$1, $$2}'
+
+setup: ## make .venv and install into it what constraints.txt pins (the others do this themselves)
+	@bash .ci/setup
+
+demo: setup ## the main job, from raw reports to an adapter that proves itself
+	@$(BIN)/rmn-lora run demo
+
+test: ## run the lessons in the notebooks, then the tests
+	@bash .ci/setup browser
+	@echo "Lessons: running the notebooks in nbs/"
+	@$(BIN)/nbdev-test --do-print
+	@$(BIN)/pytest
+
+check: ## before a commit: export, run and save all notebooks, clean, README, then the tests
+	@bash .ci/setup browser
+	@$(BIN)/nbdev-export
+	@$(BIN)/nbdev-test --save --do-print
+	@$(BIN)/nbdev-clean
+	@$(BIN)/python .ci/pages.py readme
+	@$(BIN)/pytest
+
+lab: setup ## open the notebooks in JupyterLab
+	@$(BIN)/jupyter lab nbs
+
+docs: setup ## build the documentation into _docs/, without a network
+	@$(BIN)/python .ci/pages.py site _docs
+	@echo "Open _docs/index.html"
+
+readme: setup ## write README.md from nbs/index.ipynb
+	@$(BIN)/python .ci/pages.py readme
+
+bench: setup ## run the benchmarks in nbs/bench/, or one: make bench BENCH=name
+	@set -e; for notebook in nbs/bench/$(or $(BENCH),*).ipynb; do $(BIN)/rmn-lora run "$$notebook"; done
+
+tours: setup ## run the tours in nbs/tours/: one story each, from end to end
+	@set -e; for notebook in nbs/tours/*.ipynb; do $(BIN)/rmn-lora run "$$notebook"; done
+
+clean: ## remove what the targets made, except .venv and runs/
+	rm -rf _docs _proc build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

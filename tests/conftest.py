@@ -1,0 +1,18 @@
+"What the tests share."
+import shutil, sys
+from pathlib import Path
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT/'.ci'))
+
+# made at run time, in the project's root folder only: rmn_lora/adapters is no less the project than the rest
+MADE = {'.git','.venv','.work','adapters','runs','_docs','_proc','build','dist','.pytest_cache','.mypy_cache','.ruff_cache','.hypothesis'}
+
+def _skip(folder, names):
+    return [n for n in names if n in ('__pycache__','.ipynb_checkpoints') or n.endswith('.egg-info') or (Path(folder) == ROOT and n in MADE)]
+
+@pytest.fixture
+def project(tmp_path:Path) -> Path:
+    "A copy of the project in which a test may change files."
+    return Path(shutil.copytree(ROOT, tmp_path/'project', symlinks=True, ignore=_skip))
