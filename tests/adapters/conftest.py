@@ -1,0 +1,54 @@
+"Small random checkpoints and adapters, made on the spot."
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from rmn_lora.adapters.base import load_base
+
+LINEARS = ('q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj')
+TEMPLATE = ("{% for m in messages %}<start>{{ m['role'] }}\n{{ m['content'] }}<turn>\n{% endfor %}"
+            "{% if add_generation_prompt %}<start>assistant\n{% endif %}")
+
+
+def make_tokenizer(template=TEMPLATE):
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    bpe.train_from_iterator(['spend clicks sales campaign product date '] * 9, trainers.BpeTrainer(
+        vocab_size=320, special_tokens=['<pad>', '<eos>', '<start>', '<turn>'],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False))
+    tok = PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token='<pad>', eos_token='<eos>',
+                                  additional_special_tokens=['<start>', '<turn>'])
+    tok.chat_template = template
+    return tok
+
+
+def make_checkpoint(folder, seed=0, template=TEMPLATE, **kw):
+    torch.manual_seed(seed)
+    config = LlamaConfig(**{**dict(vocab_size=320, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, initializer_range=.2, tie_word_embeddings=True,
+        max_position_embeddings=512, bos_token_id=None, eos_token_id=1, pad_token_id=0), **kw})
+    LlamaForCausalLM(config).save_pretrained(folder)
+    make_tokenizer(template).save_pretrained(folder)
+    return Path(folder)
+
+
+def make_adapter(base, folder, seed=0, std=.1, **config):
+    "A PEFT adapter with random factors, written by PEFT itself on a fresh copy of the model."
+    peft = get_peft_model(type(base.model)(base.model.config), LoraConfig(**{**dict(r=4, lora_alpha=8, target_modules=['q_proj', 'v_proj']), **config}))
+    gen = torch.Generator().manual_seed(seed)
+    for n, p in peft.named_parameters():
+        if 'lora_' in n: p.data.normal_(0, std, generator=gen)
+    peft.save_pretrained(folder)
+    return Path(folder)
+
+
+@pytest.fixture(scope='session')
+def checkpoint(tmp_path_factory): return make_checkpoint(tmp_path_factory.mktemp('base'))
+
+
+@pytest.fixture(scope='session')
+def base(checkpoint): return load_base(checkpoint)
