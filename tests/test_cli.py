@@ -1,0 +1,88 @@
+import os, subprocess, sys
+import nbformat, pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from typer.testing import CliRunner
+import typer
+from rmn_lora.cli import app
+from rmn_lora.runs import Run, write_json
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    (tmp_path/'settings.ini').touch()
+    monkeypatch.chdir(tmp_path)
+    for name in [n for n in os.environ if n.startswith('RMN_')]: monkeypatch.delenv(name)
+    return tmp_path
+
+def rmn(*words): return CliRunner().invoke(app, [str(w) for w in words])
+
+COMMANDS = sorted(typer.main.get_command(app).commands)
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_each_command_explains_itself_with_an_example(project, command):
+    r = rmn(command, '--help')
+    assert r.exit_code == 0 and 'Example:' in r.output and f'rmn-lora {command}' in r.output
+
+def test_help_and_version_load_nothing_heavy():
+    code = "import sys, rmn_lora.cli; from typer.testing import CliRunner; assert CliRunner().invoke(rmn_lora.cli.app, ['--help']).exit_code == 0; print(*sys.modules)"
+    loaded = {m.split('.')[0] for m in subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True).stdout.split()}
+    assert not loaded & {'torch', 'transformers', 'polars', 'papermill', 'nbformat', 'nbconvert', 'altair', 'scipy', 'numpy', 'pydantic', 'IPython'}
+
+def test_version(): assert rmn('--version').output.startswith('rmn-lora ')
+
+def test_a_mistyped_command_is_2(project):
+    assert rmn('runn').exit_code == 2 and rmn('run').exit_code == 2 and rmn('run', 'a', '--resume', 'b').exit_code == 2 and rmn('compare', 'a').exit_code == 2
+    assert rmn('run', '--resume', 'b', '-p', 'a=1').exit_code == 2
+
+def test_an_error_is_words_on_stderr(project, monkeypatch):
+    (project/'settings.ini').write_text('[model]\ndevice = gpu\n')
+    r = rmn('settings')
+    assert r.exit_code == 1 and r.stdout == '' and r.stderr == "settings.ini: [model] device is 'gpu'.\nOne of auto, cpu, cuda.\n"
+    monkeypatch.setenv('RMN_DEBUG', '1')
+    assert type(rmn('settings').exception).__name__ == 'SettingsError'
+
+def test_settings_show_their_origin(project, monkeypatch):
+    monkeypatch.setenv('RMN_MODEL_DEVICE', 'cpu')
+    line = next(l for l in rmn('settings').output.splitlines() if 'model.device' in l).split()
+    assert line[:3] == ['model.device', 'cpu', 'RMN_MODEL_DEVICE']
+    (project/'settings.ini').write_text(rmn('settings', '--example').stdout)
+    assert rmn('settings').exit_code == 0
+
+def test_pipelines_are_listed_with_their_parameters(project):
+    from rmn_lora.pipelines import list_pipelines, pipeline_parameters
+    output = rmn('pipelines').output
+    for name,path in list_pipelines().items():
+        assert f'\n{name}: ' in f'\n{output}'
+        for p in pipeline_parameters(path): assert f'-p {p.name}=' in output
+
+@pytest.mark.parametrize('words,message', [(['nothing'], "No pipeline is called 'nothing'"), (['p.ipynb', '-p', 'n'], '-p n has no value'), (['p.ipynb', '-p', 'n=x'], "n is 'x', but takes int"),
+                                           (['p.ipynb', '-p', 'm=1'], "no parameter 'm'"), (['p.ipynb', '--out', '.'], 'not empty'), (['--resume', 'x'], "No runs are called 'x'")])
+def test_what_is_refused_before_anything_starts(project, words, message):
+    cells = [new_markdown_cell('# p'), new_code_cell('n = 1', metadata={'tags': ['parameters']})]
+    nbformat.write(new_notebook(cells=cells), project/'p.ipynb')
+    r = rmn('run', *words)
+    assert r.exit_code == 1 and message in r.stderr and not (project/'runs').exists()
+
+def test_tours_are_the_projects(project):
+    assert rmn('tour').exit_code == 1 and 'There are no tours here' in rmn('tour').stderr
+    (project/'nbs'/'tours').mkdir(parents=True)
+    cells = [new_markdown_cell('# Loop\n\n> Once around.'), new_code_cell('', metadata={'tags': ['parameters']}), new_code_cell('from rmn_lora.runs import results\nresults(went=1)')]
+    nbformat.write(new_notebook(cells=cells), project/'nbs'/'tours'/'loop.ipynb')
+    assert rmn('tour').output == 'loop: Once around.\n'
+    assert 'loop' in rmn('tour', 'lop').stderr
+    r = rmn('tour', 'loop', '--out', 'here')
+    assert r.exit_code == 0 and 'went = 1' in r.output and (project/'here'/'loop.html').exists()
+
+def test_runs_and_compare(project):
+    for name,value in ('a', 1), ('b', 3):
+        run = Run(project/'runs'/name, 'p', 'p.ipynb', {'text': '[bold]x[/bold]'}, settings={}, versions={}, status='done')
+        run.folder.mkdir(parents=True)
+        run.save()
+        write_json(run.folder/'results.json', {'score': value})
+    assert 'text=[bold]x[/bold]' in rmn('runs').output, 'what looks like markup is shown as it is'
+    lines = [l.split() for l in rmn('compare', 'a', 'b').output.splitlines()]
+    assert ['results', 'score', '1', '3', '+2'] in lines
+    assert rmn('compare', 'a', 'c').exit_code == 1
+
+def test_the_installed_command(project):
+    r = subprocess.run([os.path.join(os.path.dirname(sys.executable), 'rmn-lora'), 'runs', 'too many'], capture_output=True, text=True)
+    assert r.returncode == 2 and 'Usage: rmn-lora runs' in r.stderr
