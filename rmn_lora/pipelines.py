@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['PIPELINES', 'TYPES', 'POLICY', 'FETCHING', 'list_pipelines', 'pipeline_title', 'find_pipeline', 'Parameter',
-           'pipeline_parameters', 'check_parameters', 'heading', 'Progress', 'offline_html', 'run_pipeline',
-           'resume_run']
+           'pipeline_parameters', 'check_parameters', 'Progress', 'offline_html', 'run_pipeline', 'resume_run']
 
 # %% ../nbs/80_pipelines.ipynb #930e0292
 import ast, io, logging, time, tokenize
@@ -129,14 +128,14 @@ def _kernel_manager(folder:Path):
         yield ThisPython
 
 # %% ../nbs/80_pipelines.ipynb #d331c025
-def heading(cell) -> str|None:
+def _heading(cell) -> str|None:
     "The heading that a markdown cell begins with."
     first = cell.source.lstrip().partition('\n')[0]
     return first.lstrip('#').strip() if cell.cell_type == 'markdown' and first.startswith('#') else None
 
 class Progress:
     "Follows a run: which cell and heading it has come to; shows it if there is a rich console."
-    def __init__(self, console, cells:int):
+    def __init__(self, console:Any, cells:int):
         self.console,self.at,self.heading,self.rest = console,0,'',''
         if console is None: return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -144,10 +143,10 @@ class Progress:
                             console=console, disable=not console.is_terminal, transient=True)
         self.task = self.bar.add_task('', total=cells)
 
-    def cell(self, cell, cell_index):
+    def cell(self, cell:Any, cell_index:int):
         "Called at the start of each cell."
         self.at = cell_index
-        if new := heading(cell): self.heading = new
+        if new := _heading(cell): self.heading = new
         if self.console is None: return
         if new: self.console.print(f'› {new}', style='bold', markup=False, highlight=False)
         self.bar.update(self.task, completed=cell_index, description=self.heading)
@@ -158,7 +157,7 @@ class Progress:
         for line in lines: self.console.print(f'  {line}', markup=False, highlight=False, soft_wrap=True)
 
     def flush(self): pass
-    def __enter__(self):
+    def __enter__(self) -> 'Progress':
         if self.console is not None: self.bar.start()
         return self
     def __exit__(self, *_):
@@ -174,7 +173,7 @@ def _unsafe(tag, name) -> bool:
     if tag.name == 'a' and name == 'href': return scheme not in ('','http','https','mailto')
     return name.startswith('on') or name in FETCHING and scheme != 'data' and not tag[name].startswith('#')
 
-def offline_html(nb) -> str:
+def offline_html(nb:Any) -> str:
     "An executed notebook as one HTML page that fetches nothing."
     import nbformat
     from bs4 import BeautifulSoup
@@ -184,11 +183,13 @@ def offline_html(nb) -> str:
     for cell in nb.cells:
         if cell.cell_type == 'code' and not any(o.output_type == 'error' for o in cell.outputs): cell.metadata['transient'] = {'remove_source': True}
     order = ['image/png','image/jpeg','image/svg+xml','text/html','text/markdown','text/latex','text/plain']
-    exporter = HTMLExporter(config=Config({'NbConvertBase': {'display_data_priority': order}}), log=logging.Logger('nbconvert', logging.ERROR),
+    quiet = logging.getLogger('rmn_lora.nbconvert')
+    quiet.setLevel(logging.ERROR) # it warns of pictures without an alternative text
+    exporter = HTMLExporter(config=Config({'NbConvertBase': {'display_data_priority': order}}), log=quiet,
                             exclude_output_prompt=True, exclude_anchor_links=True)
     html,_ = exporter.from_notebook_node(nb)
     soup = BeautifulSoup(html, 'html.parser')
-    for tag in [*soup(['script','link','iframe','object','embed','base','form']), *soup.body('meta')]: tag.decompose()
+    for tag in [*soup(['script','link','iframe','object','embed','base','form']), *soup.select('body meta')]: tag.decompose()
     for tag in soup(True):
         for name in [a for a in tag.attrs if _unsafe(tag, a)]: del tag[name]
     soup.head.insert(0, soup.new_tag('meta', attrs={'http-equiv': 'Content-Security-Policy', 'content': POLICY}))
@@ -221,7 +222,7 @@ def _finish(run:Run, status:str, seconds:float):
     nb = nbformat.read(run.notebook, as_version=4)
     figures = {}
     for cell in nb.cells:
-        for output in cell.get('outputs', []): figures |= output.get('data', {}).get(FIGURES, {})
+        for output in cell.get('outputs', []): figures |= dict(output.get('data', {}).get(FIGURES, []))
     write_json(run.folder/'results.json', figures)
     nb.cells.append(nbformat.v4.new_markdown_cell(_colophon(run)))
     run.report.write_text(offline_html(nb))
@@ -285,7 +286,7 @@ def run_pipeline(
     name:str|Path, # One of `list_pipelines`, or the path of a notebook
     /, *,
     out:str|Path|None=None, # The run's folder; a new one in runs/ if not given
-    console=None, # A rich console to show progress on
+    console:Any=None, # A rich console to show progress on
     **params:Any, # Values for its parameters
 ) -> Run: # The finished run
     "Run a pipeline. Raises `PipelineError` for a wrong parameter, before anything starts, and for a cell that fails."
@@ -296,7 +297,7 @@ def run_pipeline(
 # %% ../nbs/80_pipelines.ipynb #86539e42
 def resume_run(
     run:str|Path|Run, # Folder, or a part of its name
-    console=None, # A rich console to show progress on
+    console:Any=None, # A rich console to show progress on
 ) -> Run: # The finished run
     "Run an interrupted or failed run again in its folder. Raises `PipelineError` if it is done or still running."
     run = find_run(run)

@@ -8,7 +8,7 @@ __all__ = ['FIGURES', 'results', 'run_folder', 'once', 'write_json', 'installed_
 
 # %% ../nbs/79_runs.ipynb #925c3986
 import json, os, re, shutil
-import psutil
+import psutil # type: ignore[import-untyped]
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -30,7 +30,7 @@ def results(**figures:Any):
         except (TypeError, ValueError, AttributeError):
             raise PipelineError(f'The figure {name} is {value!r}.', 'State numbers, texts, lists and dicts; null for what is not defined.') from None
     width = max(map(len, checked), default=0)
-    display({FIGURES: checked, 'text/plain': '\n'.join(f'{k:<{width}}  {v}' for k,v in checked.items())}, raw=True)
+    display({FIGURES: list(checked.items()), 'text/plain': '\n'.join(f'{k:<{width}}  {v}' for k,v in checked.items())}, raw=True)
 
 # %% ../nbs/79_runs.ipynb #57935d43
 def run_folder() -> Path:
@@ -140,7 +140,7 @@ class Comparison:
     b:Run
     rows:list[Difference]
     def __repr__(self): return f'Comparison({self.a}, {self.b})'
-    def _repr_markdown_(self):
+    def _repr_markdown_(self) -> str:
         head = f'| | | {self.a.folder.name} | {self.b.folder.name} | change |\n|---|---|---|---|---|\n'
         return head + '\n'.join('| ' + ' | '.join('' if v is None else f'{v:+.6g}' if i == 4 else str(v) for i,v in enumerate(r)) + ' |' for r in self.rows)
 

@@ -56,7 +56,7 @@ def test_comparison(project):
 
 def test_results_are_plain_json(capture_display):
     results(a=np.float32(.5), b=np.int64(3), c={'lo': None}, d=[1, 'x'])
-    assert capture_display[0][FIGURES] == dict(a=.5, b=3, c={'lo': None}, d=[1, 'x'])
+    assert capture_display[0][FIGURES] == [('a', .5), ('b', 3), ('c', {'lo': None}), ('d', [1, 'x'])], 'in the order in which they were stated'
     json.dumps(capture_display[0][FIGURES], allow_nan=False)
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf'), np.float64('nan'), object(), {1, 2}, np.array([1, 2])])
