@@ -57,6 +57,7 @@ def documentation(cell:dict, root:Path) -> dict:
     "A `show_doc` cell as Markdown: its heading gets into the contents of the page, its call disappears."
     text = ''.join(o_text for o in cell['outputs'] for o_text in o.get('data', {}).get('text/markdown', []))
     text = text.replace(f'{root}/', '')                                # a default value may be a path of this machine
+    text = re.sub(r"<class '([^']+)'>", r'\1', text)
     text = re.sub(r'^(#+) (\S+)$', r'<span id="\2"></span>\n\n\1 `\2`', text, count=1, flags=re.M)
     return dict(cell_type='markdown', metadata={}, source=text.removeprefix('---\n').strip())
 

@@ -12,7 +12,13 @@ MADE = {'.git','.venv','.work','adapters','runs','_docs','_proc','build','dist',
 def _skip(folder, names):
     return [n for n in names if n in ('__pycache__','.ipynb_checkpoints') or n.endswith('.egg-info') or (Path(folder) == ROOT and n in MADE)]
 
+@pytest.fixture(scope='session')
+def copy_project():
+    "Copies the project to a new folder, without what was made at run time."
+    def copy(to:Path) -> Path: return Path(shutil.copytree(ROOT, to, symlinks=True, ignore=_skip))
+    return copy
+
 @pytest.fixture
-def project(tmp_path:Path) -> Path:
+def project(tmp_path:Path, copy_project) -> Path:
     "A copy of the project in which a test may change files."
-    return Path(shutil.copytree(ROOT, tmp_path/'project', symlinks=True, ignore=_skip))
+    return copy_project(tmp_path/'project')

@@ -44,7 +44,7 @@ def broken(root:Path) -> list[str]:
     for module,floor in at.items():
         if not module_file(root, module).exists(): found.append(f'{floor.notebook} was not exported'); continue
         for used in sorted(imports(module_file(root, module), module)):
-            if used in at and at[used] >= floor: found.append(f'{floor.notebook} imports {used} from {at[used].notebook}')
+            if used in at and at[used][:2] >= floor[:2]: found.append(f'{floor.notebook} imports {used} from {at[used].notebook}')
     return found
 
 def loads(modules:list[str], root:Path=ROOT) -> set[str]:
@@ -91,6 +91,10 @@ def test_an_import_from_above_is_noticed(tmp_path, statement):
 def test_a_split_notebook_counts_by_its_letter(tmp_path):
     tree(tmp_path, n40_a__first='from rmn_lora.a.second import x', n40b_a__second='from rmn_lora.a.first import y')
     assert broken(tmp_path) == ['40_a.first.ipynb imports rmn_lora.a.second from 40b_a.second.ipynb']
+
+def test_two_notebooks_of_one_number_do_not_import_each_other(tmp_path):
+    tree(tmp_path, n40_a__first='x = 1', n40_a__second='from rmn_lora.a.first import x')
+    assert broken(tmp_path) == ['40_a.second.ipynb imports rmn_lora.a.first from 40_a.first.ipynb']
 
 def test_imports_from_below_and_from_elsewhere_are_fine(tmp_path):
     tree(tmp_path, n10_lower__part='import json\nx = 1', n20_upper__thing='from rmn_lora.lower import part\nfrom ..lower.part import x\nimport rmn_lora')
