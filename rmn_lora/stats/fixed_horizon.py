@@ -172,7 +172,7 @@ def mean_interval(
 
 # %% ../../nbs/21_stats.fixed_horizon.ipynb #0b13a423
 def bootstrap(
-    values, # Items along the first axis: shape (n,) or (n, d)
+    values:Sequence|np.ndarray, # Items along the first axis: shape (n,) or (n, d)
     statistic:Callable=np.mean, # Takes items as `values` has them, returns a number
     confidence:float=.95,
     resamples:int=1000, # Redraws of the n items
@@ -196,7 +196,8 @@ def holm(
 )->list[float|None]: # Adjusted, in the order given
     "p-values adjusted for several comparisons (Holm 1979, Scand. J. Stat. 6:65)."
     known = sorted((p,i) for i,p in enumerate(ps) if p is not None)
-    out,running = [None]*len(ps),0.
+    out:list[float|None] = [None]*len(ps)
+    running = 0.
     for rank,(p,i) in enumerate(known):
         running = max(running, min(1., (len(known)-rank)*p))
         out[i] = running

@@ -35,13 +35,13 @@ def parse_answer(
     return value if isinstance(value,(dict,list)) and not deep else None
 
 # %% ../../nbs/42b_training.answers.ipynb #d31a8038
-def same(a, b)->bool:
+def same(a:object, b:object)->bool:
     "Equality of parsed JSON: types count, key order and number formatting do not."
     if isinstance(a,dict) and isinstance(b,dict): return a.keys()==b.keys() and all(same(a[k],b[k]) for k in a)
     if isinstance(a,list) and isinstance(b,list): return len(a)==len(b) and all(map(same,a,b))
     return type(a) is type(b) and a==b
 
-def fields(value, path:tuple=())->dict[tuple,object]:
+def fields(value:object, path:tuple=())->dict[tuple,object]:
     "The leaves of parsed JSON by path; an empty object or array is a leaf itself."
     if not (isinstance(value,(dict,list)) and value): return {path:value}
     items = value.items() if isinstance(value,dict) else enumerate(value)
@@ -90,11 +90,11 @@ def outcomes(
     want,got = scored.leaves
     right = {p for p in want if p in got and same(want[p],got[p])}
     free = [p for p in got if p not in right]
-    out = []
+    out:list[tuple[str,str,str|None]] = []
     for p,value in want.items():
         if p in right: out.append((dotted(p),'right',None)); continue
         if not scored.valid: out.append((dotted(p),'no JSON',None)); continue
-        home = next((q for q in free if q!=p and same(value,got[q])),None)
+        home = next((q for q in free if same(value,got[q])),None)
         if home is not None: free.remove(home)
         out.append((dotted(p),'moved' if home is not None else 'wrong value' if p in got else 'missing',dotted(home) if home is not None else None))
     return out+[(dotted(p),'extra',None) for p in free if p not in want]

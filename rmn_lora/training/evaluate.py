@@ -14,6 +14,8 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from functools import cached_property
+from os import PathLike
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -76,7 +78,7 @@ class Evaluation(Figures):
     def table(self)->pl.DataFrame:
         "One line a figure: metric, estimate, lo, hi, n."
         named = {'exact match':self.exact, 'valid JSON':self.json_valid, 'field F1':self.field_f1}
-        lines = [(k,i.estimate,i.lo,i.hi,int(i.n)) for k,i in named.items() if i]
+        lines:list[tuple] = [(k,i.estimate,i.lo,i.hi,int(i.n)) for k,i in named.items() if i]
         if e := self.numeric_error: lines.append(('numeric error, median',e.median,None,None,e.n))
         return pl.DataFrame(lines, orient='row', schema=dict(metric=pl.String,estimate=pl.Float64,lo=pl.Float64,hi=pl.Float64,n=pl.Int64))
 
@@ -143,9 +145,9 @@ class Examples(list):
 
 # %% ../../nbs/43_training.evaluate.ipynb #9ebd28c1
 def evaluate(
-    base, # Has `generate(prompts, max_new_tokens=, batch_size=) -> list[str]`, and `using(*folders)` where adapters are given
+    base:Any, # Has `generate(prompts, max_new_tokens=, batch_size=) -> list[str]`, and `using(*folders)` where adapters are given
     rows:Sequence[Mapping], # {'prompt': [{'role','content'}…], 'completion': [{'role','content'}]}, as `training.dataset` makes them
-    adapters:Sequence=(), # Adapter folders, all active together
+    adapters:Sequence[str|PathLike]=(), # Adapter folders, all active together
     batch_size:int=32,
     max_new_tokens:int=160,
     name:str='', # Shown in tables
@@ -213,7 +215,7 @@ def comparison_table(
 # %% ../../nbs/43_training.evaluate.ipynb #4e85641f
 def exact_chart(
     evaluations:Mapping[str,Evaluation], # Name → evaluation, drawn in this order
-): # An Altair chart
+)->Any: # An Altair chart
     "Exact match with its interval, one line an evaluation."
     import altair as alt
     data = pl.DataFrame([dict(name=k, exact=e.exact.estimate, lo=e.exact.lo, hi=e.exact.hi, label=f'{e.exact.estimate:.3f}') for k,e in evaluations.items()])
@@ -235,11 +237,11 @@ class Leakage:
     words:dict[str,int] # The words only known from A that were said → number of answers
 
 def leakage_probe(
-    base, # As for `evaluate`
-    adapter, # Folder of A's adapter; None probes the base alone
+    base:Any, # As for `evaluate`
+    adapter:str|PathLike|None, # Folder of A's adapter; None probes the base alone
     rows_of_other:Sequence[Mapping], # B's rows, which are asked
     rows_of_own:Sequence[Mapping], # A's rows, whose vocabulary counts as a leak
-    **kwargs, # For `evaluate`
+    **kwargs:Any, # For `evaluate`
 )->Leakage:
     "Prompt an adapter for A with B's rows: how often does it say what only A's rows contain?"
     e = evaluate(base, rows_of_other, (adapter,) if adapter else (), **kwargs)

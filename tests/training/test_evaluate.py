@@ -22,7 +22,7 @@ class Said:
     "Answers from a table of question → answer; `using` adds the tables of its 'folders'."
     def __init__(self, answers): self.answers,self.batches,self.stacked = answers,[],()
     def generate(self, prompts, max_new_tokens, batch_size):
-        self.batches.append(len(prompts))
+        self.batches.append([len(p[-1]['content']) for p in prompts])
         return [self.answers[p[-1]['content']] for p in prompts]
     @contextmanager
     def using(self, *folders):
@@ -194,7 +194,7 @@ def test_batches_cover_every_row_longest_first_and_keep_order():
     rows = [row('q'*n,str(n)) for n in (3,9,1,7,5)]
     model = Said({'q'*n:str(n) for n in (3,9,1,7,5)})
     e = evaluate(model, rows, batch_size=2)
-    assert model.batches==[2,2,1] and [s.got for s in e.scored]==['3','9','1','7','5'] and e.exact.estimate==1
+    assert model.batches==[[9,7],[5,3],[1]] and [s.got for s in e.scored]==['3','9','1','7','5'] and e.exact.estimate==1
 
 def test_adapters_are_stacked_for_the_call_only():
     model = Said({'q0':'no'})
