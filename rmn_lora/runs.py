@@ -47,7 +47,7 @@ def once(
     "Make a product unless a former attempt of this run completed it. Outside a run it is always made anew."
     path = run_folder()/name
     if path.exists() and 'RMN_RUN' in os.environ: return path
-    part = path.with_name(f'part-{name}')
+    part = path.with_name(f'part-{path.name}')
     make(part)
     if not part.exists(): raise PipelineError(f'The step {name!r} wrote nothing.', 'Its function has to write to the path that it is given.')
     if path.is_dir(): shutil.rmtree(path)
