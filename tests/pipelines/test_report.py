@@ -34,3 +34,8 @@ def test_a_report_fetches_nothing():
     assert 'href="https://x.example/page"' in page, 'a link that is only followed when clicked stays'
     policy = BeautifulSoup(page, 'html.parser').head.find('meta', attrs={'http-equiv': 'Content-Security-Policy'})
     assert "default-src 'none'" in policy['content'] and policy.find_previous_sibling() is None, 'the policy stands before all else'
+
+def test_an_output_that_needs_a_script_is_shown_as_text():
+    cell = nbformat.v4.new_code_cell('x', outputs=[output('<div id="vis"></div><script>draw()</script>', **{'text/plain': 'alt.Chart(...)'}), output('<b>table</b>', **{'text/plain': 'a table'})])
+    page = BeautifulSoup(offline_html(nbformat.v4.new_notebook(cells=[cell])), 'html.parser')
+    assert 'alt.Chart(...)' in page.text and page.find('b').text == 'table' and 'a table' not in page.text
