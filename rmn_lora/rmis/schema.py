@@ -111,12 +111,12 @@ def check(
 LIKE = ('metric', 'window_days', 'basis', 'product_match', 'channel', 'ntb', 'model', 'currency', 'final')
 ASK = {'window_days': 'the window of the request', 'final': 'the day the report was pulled (as_of=)', 'currency': "the account's currency"}
 
-def _unlike(frame:pl.DataFrame) -> dict[str, list]:
-    "The fields that keep the rows of `frame` apart, each with its values (None or 'unknown' for unknown)."
-    money = (frame['metric'] == 'sales').any()
-    found = {c: frame[c].unique().to_list() for c in LIKE if c != 'currency' or money}
+def _unlike(rows:pl.LazyFrame) -> dict[str, list]:
+    "The fields that keep rows apart, each with its values (None or 'unknown' for unknown)."
+    money = pl.col('currency').filter(pl.col('metric') == 'sales') # counts have no currency
+    found = rows.select(**{c: (money if c == 'currency' else pl.col(c)).unique().implode() for c in LIKE}).collect(engine='streaming').row(0, named=True)
     order = lambda v: (v is None, str(v))
-    return {c: sorted(v, key=order) for c,v in found.items() if len(v) > 1 or v[0] is None or v[0] == 'unknown'}
+    return {c: sorted(v, key=order) for c,v in found.items() if len(v) > 1 or (len(v) == 1 and v[0] in (None, 'unknown'))}
 
 # %% ../../nbs/10_rmis.schema.ipynb #f9f4ce8f
 def _refuse(unlike:dict[str, list], doing:str) -> None:
@@ -135,52 +135,55 @@ def _refuse(unlike:dict[str, list], doing:str) -> None:
 class AttributedFrame:
     "Attributed rows that are added and compared only when they are alike; otherwise `UnlikeNumbersError` says what differs."
     def __init__(self,
-        rows:pl.DataFrame|pl.LazyFrame, # Rows of the `ATTRIBUTED` schema
+        rows:pl.DataFrame|pl.LazyFrame, # Rows of the `ATTRIBUTED` schema; a lazy frame stays lazy
     ):
-        rows = rows.lazy().collect()
-        missing = [c for c in (*LIKE, 'value') if c not in rows.columns]
+        have = rows.lazy().collect_schema()
+        missing = [c for c in (*LIKE, 'value') if c not in have]
         if missing: raise ReportError(f'Attributed rows need {", ".join(missing)}.', 'Read them with DataHarmonizer.')
-        self.rows = rows.filter(pl.col('value').is_not_null())
+        self.rows,self.columns = rows.lazy().filter(pl.col('value').is_not_null()), have.names()
 
-    def __len__(self): return self.rows.height
+    def __len__(self): return self.rows.select(pl.len()).collect().item()
     def __repr__(self): return f'AttributedFrame: {len(self):,} rows, {self.groups().height} kinds of number'
-    def unlike(self) -> dict[str, list]: return _unlike(self.rows) if len(self) else {}
+
+    def unlike(self) -> dict[str, list]: # Empty if the rows can be added
+        "The fields that keep these rows apart, with the values found."
+        return _unlike(self.rows)
 
     def where(self, **values) -> 'AttributedFrame':
         "The rows that have these values, each one value or a list of them; None finds the unknown."
         rows = self.rows
         for c,v in values.items():
-            if c not in rows.columns: raise ReportError(f'Attributed rows have no column {c!r}.', f'They have {", ".join(rows.columns)}.')
+            if c not in self.columns: raise ReportError(f'Attributed rows have no column {c!r}.', f'They have {", ".join(self.columns)}.')
             rows = rows.filter(pl.col(c).is_in(v) if isinstance(v, list) else pl.col(c).eq_missing(pl.lit(v)))
         return AttributedFrame(rows)
 
     def total(self) -> Decimal|None:
         "The sum of all values, or null if there are none."
         _refuse(self.unlike(), 'add')
-        return self.rows['value'].sum() if len(self) else None
+        rows,total = self.rows.select(n=pl.len(), t=pl.col('value').sum()).collect(engine='streaming').row(0)
+        return total if rows else None
+
+    def _with(self, other:'AttributedFrame', doing:str) -> 'AttributedFrame':
+        "The rows of both, refused unless they are alike."
+        both = AttributedFrame(pl.concat([self.rows, other.rows], how='diagonal_relaxed'))
+        _refuse(both.unlike(), doing)
+        return both
+
+    def __add__(self, other): return self._with(other, 'add')
+    def __lt__(self, other): return bool(self._with(other, 'compare')) and self.total() < other.total()
+    def __gt__(self, other): return other < self
 
 # %% ../../nbs/10_rmis.schema.ipynb #67349705
-def _both(self:AttributedFrame, other:AttributedFrame, doing:str) -> pl.DataFrame:
-    "The rows of both, refused unless they are alike."
-    rows = pl.concat([self.rows, other.rows], how='diagonal')
-    _refuse(_unlike(rows) if rows.height else {}, doing)
-    return rows
-
-def _add(self, other): return AttributedFrame(_both(self, other, 'add'))
-def _lt(self, other): return _both(self, other, 'compare') is not None and self.total() < other.total()
-def _gt(self, other): return _lt(other, self)
-AttributedFrame.__add__,AttributedFrame.__lt__,AttributedFrame.__gt__ = _add,_lt,_gt
-
-# %% ../../nbs/10_rmis.schema.ipynb #a258f92a
 def _groups(self:AttributedFrame,
     by:Iterable[str]=(), # More columns to keep apart, such as 'network'
 ) -> pl.DataFrame: # One row a kind of number: the descriptors, rows, total (null if unknown), why
     "Every kind of number apart; `total` is null and `why` names the unknown where even one kind cannot be added."
-    unknown = lambda c: pl.col(c).is_null() if c not in ('basis', 'product_match', 'channel', 'model') else pl.col(c) == 'unknown'
-    lacks = [pl.when(unknown(c) & ((pl.col('metric') == 'sales') if c == 'currency' else True)).then(pl.lit(f'{c} unknown')) for c in LIKE]
+    def lacks(c):
+        unknown = pl.col(c).cast(pl.String).fill_null('unknown') == 'unknown'
+        return pl.when(unknown & (pl.col('metric') == 'sales') if c == 'currency' else unknown).then(pl.lit(f'{c} unknown'))
     rows = self.rows.group_by(*by, *LIKE).agg(rows=pl.len(), total=pl.col('value').sum())
-    rows = rows.with_columns(why=pl.concat_list(lacks).list.drop_nulls().list.join(', '))
-    return rows.with_columns(total=pl.when(pl.col('why') == '').then('total')).sort(*by, *LIKE)
+    rows = rows.with_columns(why=pl.concat_list([lacks(c) for c in LIKE]).list.drop_nulls().list.join(', '))
+    return rows.with_columns(total=pl.when(pl.col('why') == '').then('total')).sort(*by, *LIKE).collect(engine='streaming')
 
 AttributedFrame.groups = _groups
 
@@ -208,8 +211,8 @@ def roas(
 ) -> float|None: # Sales per unit of spend; null if nothing was spent
     "Return on ad spend, from sums. Raises `UnlikeNumbersError` where the sales cannot be added or are in another currency."
     sales,key = attributed.where(metric='sales'), KEYS['delivery']
-    spent = delivery.lazy().join(sales.rows.lazy().select(key).unique(), on=key, how='semi').select(*key, 'spend', 'currency').collect()
-    total,money = sales.total(), sorted({*spent['currency'].unique().to_list(), *sales.rows['currency'].unique().to_list()}, key=str)
+    spent = delivery.lazy().join(sales.rows.select(key).unique(), on=key, how='semi').select(*key, 'spend', 'currency').collect()
+    total,money = sales.total(), sorted({*spent['currency'].to_list(), *sales.rows.select(pl.col('currency').unique()).collect()['currency'].to_list()}, key=str)
     if len(money) > 1: _refuse({'currency': money}, 'divide')
     if spent['spend'].null_count(): raise UnlikeNumbersError('Refused to divide: some rows report sales but no spend.', 'Leave those rows out of both.')
     return float(total / spent['spend'].sum()) if total is not None and spent['spend'].sum() else None

@@ -257,7 +257,7 @@ def _soil(d:Draft, rng:np.random.Generator, share:float, csv:bool) -> tuple[pl.D
     cells,place = pl.DataFrame(d.cells), _columns(d)
     kinds = [k for k,(p,_) in (REPAIRABLE | HOPELESS).items() if place[p]] + ['negative', 'missing'] + (['extra field', 'short row'] if csv else [])
     dirty = np.sort(rng.choice(cells.height, round(cells.height * share), replace=False))
-    kind = np.array(kinds, dtype=object)[rng.permutation(dirty.size) % len(kinds)]
+    kind = rng.permutation(np.resize(np.array(rng.permutation(kinds), dtype=object), dirty.size)) # each kind as often as any other
     at = {k: pl.Series(np.isin(np.arange(cells.height), dirty[kind == k])) for k in kinds}
     def soil(column, k, change):
         x = cells[column]
@@ -356,7 +356,7 @@ def write_samples(
     folder:str|Path, # Existing folder
     seed:int=2026, # The committed samples' seed
     rows:int=300, # Rows in each report
-    dirt:float=.05, # Share of rows with planted dirt
+    dirt:float=.08, # Share of rows with planted dirt
 ) -> list[Truth]: # The truth behind each
     "Write one sample report of each network."
     world = World(seed)
