@@ -45,10 +45,10 @@ readme: setup ## write README.md from nbs/index.ipynb
 	@$(BIN)/python .ci/pages.py readme
 
 bench: setup ## run the benchmarks in nbs/bench/, or one: make bench BENCH=name
-	@set -e; for notebook in nbs/bench/$(or $(BENCH),*).ipynb; do $(BIN)/rmn-lora run "$$notebook"; done
+	@set -e; shopt -s nullglob; for notebook in nbs/bench/$(or $(BENCH),*).ipynb; do $(BIN)/rmn-lora run "$$notebook"; done
 
 tours: setup ## run the tours in nbs/tours/: one story each, from end to end
-	@set -e; for notebook in nbs/tours/*.ipynb; do $(BIN)/rmn-lora run "$$notebook"; done
+	@set -e; shopt -s nullglob; for notebook in nbs/tours/*.ipynb; do $(BIN)/rmn-lora run "$$notebook"; done
 
 clean: ## remove what the targets made, except .venv and runs/
 	rm -rf _docs _proc build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

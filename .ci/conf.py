@@ -14,6 +14,7 @@ html_theme = 'sphinx_book_theme'
 html_title = 'RMN LoRA Workbench'
 html_theme_options = dict(use_download_button=False, use_fullscreen_button=False, show_toc_level=2)
 html_copy_source = False
+html_use_index = False
 html_math_renderer = 'mathml'             # browsers know MathML; MathJax would come from a CDN
 
 def math(block):
