@@ -30,7 +30,8 @@ def offline_html(nb:Any) -> str:
     nb = nbformat.from_dict(nb)
     for cell in nb.cells:
         for output in cell.get('outputs', []):
-            if '<script' in output.get('data', {}).get('text/html', ''): del output['data']['text/html'] # its picture or its text is shown
+            data = output.get('data', {})
+            if '<script' in data.get('text/html', '') and len(data) > 1: del data['text/html'] # its picture or its text is shown
         if cell.cell_type == 'code' and not any(o.output_type == 'error' for o in cell.outputs): cell.metadata['transient'] = {'remove_source': True}
     order = ['image/png','image/jpeg','image/svg+xml','text/html','text/markdown','text/latex','text/plain']
     quiet = logging.getLogger('rmn_lora.nbconvert')
