@@ -11,10 +11,11 @@ import hashlib,math,re,warnings
 from contextlib import contextmanager,nullcontext
 from dataclasses import dataclass,replace
 from importlib import resources
+from inspect import signature
 from pathlib import Path
 import torch
 from .files import check_adapter,file_hash,import_bitsandbytes
-from ..errors import BaseModelError
+from ..errors import AdapterError,BaseModelError
 
 # %% ../../nbs/30b_adapters.base.ipynb #2ab2ef68
 _BASE_FILES = re.compile(r'config\.json|(tokenizer|special_tokens|added_tokens|chat_template|vocab|merges).*|.*\.model|model.*\.safetensors')
@@ -32,11 +33,12 @@ _HUB_FILES = ['*.json','*.jinja','*.txt','*.model','model*.safetensors']
 
 def _from_hub(name):
     "Folder of hub model `name`; fetched, after saying so, when it is not in the local cache."
+    from fnmatch import fnmatch
     from huggingface_hub import HfApi,snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
     try: return Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=True))
-    except Exception: pass
+    except LocalEntryNotFoundError: pass
     try:
-        from fnmatch import fnmatch
         files = [f for f in HfApi().model_info(name, files_metadata=True).siblings if any(fnmatch(f.rfilename,p) for p in _HUB_FILES)]
         print(f'Downloading {name} from the Hugging Face hub: {len(files)} files, {sum(f.size or 0 for f in files)/1e6:,.0f} MB.', flush=True)
         return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
@@ -170,7 +172,8 @@ def stacked(
             for name,(config,tensors) in zip(names,adapters):
                 if peft is None: peft = PeftModel(model, config, adapter_name=name)
                 else: peft.add_adapter(name, config)
-                set_peft_model_state_dict(peft, tensors, adapter_name=name)
+                lacks = [k for k in set_peft_model_state_dict(peft, tensors, adapter_name=name).missing_keys if f'.{name}' in k]
+                if lacks: raise AdapterError(f'The adapter aims at {lacks[0]!r}, which it has no weights for.', 'Aim it at linear layers only, and save it again.')
         peft.base_model.set_adapter(names, inference_mode=True)
         peft.eval()
         yield
@@ -263,6 +266,7 @@ def load_base(
         model,info = AutoModelForCausalLM.from_pretrained(folder, dtype=kind, local_files_only=True, use_safetensors=True, output_loading_info=True, **nf4)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError,ValueError,KeyError,RuntimeError) as e: raise BaseModelError(f'{str(path_or_id)!r} cannot be loaded: {e}', 'Check the files of the checkpoint.') from e
+    if 'past_key_values' not in signature(model.forward).parameters: raise BaseModelError(f'{str(path_or_id)!r} keeps no key-value cache.', 'Use a transformer.')
     if lacks := sorted(info['missing_keys']): raise BaseModelError(f'{str(path_or_id)!r} has no weights for {lacks[0]!r}.', 'Check the files of the checkpoint.')
     tokenizer.chat_template = tokenizer.chat_template or PLAIN_TEMPLATE
     if tokenizer.pad_token is None: tokenizer.pad_token = tokenizer.eos_token

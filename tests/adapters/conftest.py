@@ -1,4 +1,5 @@
 "Small random checkpoints and adapters, made on the spot."
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,28 @@ def checkpoint(tmp_path_factory): return make_checkpoint(tmp_path_factory.mktemp
 
 @pytest.fixture(scope='session')
 def base(checkpoint): return load_base(checkpoint)
+
+
+@pytest.fixture(scope='session')
+def adapter(base, tmp_path_factory): return make_adapter(base, tmp_path_factory.mktemp('adapter'))
+
+
+def fingerprint(model):
+    "A hash of the class of every layer, its hooks, and every byte of the state."
+    h = hashlib.sha256()
+    for n, m in model.named_modules(): h.update(f'{n} {type(m).__name__} {len(m._forward_hooks)} {len(m._forward_pre_hooks)} {m.training}'.encode())
+    for n, p in model.named_parameters(): h.update(f'{n} {p.requires_grad}'.encode())
+    for n, t in model.state_dict().items(): h.update(n.encode()+t.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return h.hexdigest()
+
+
+def tree(root): return sorted(p.relative_to(root).as_posix() for p in root.rglob('*'))
+
+
+def _lend(function):
+    "A fixture that hands `function` to tests (test files cannot import each other here)."
+    return pytest.fixture(scope='session', name=function.__name__)(lambda: function)
+
+
+
+lend_checkpoint, lend_adapter, lend_fingerprint, lend_tree = map(_lend, (make_checkpoint, make_adapter, fingerprint, tree))
