@@ -53,7 +53,7 @@ def _table(header:list[str], rows, right:tuple=()):
     from rich.text import Text
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in header: table.add_column(name, justify='right' if name in right else 'left', overflow='fold')
-    for row in rows: table.add_row(*(Text(str(v)) for v in row))
+    for row in rows: table.add_row(*(Text('' if v is None else str(v)) for v in row))
     _console().print(table)
 
 # %% ../nbs/85_cli.ipynb #c28e7d29
@@ -165,7 +165,7 @@ def compare(
     from rmn_lora.runs import compare_runs
     both = compare_runs(a, b)
     _table(['','',both.a.folder.name,both.b.folder.name,'change'],
-           [(d.kind, d.name, '' if d.a is None else d.a, '' if d.b is None else d.b, '' if d.change is None else f'{d.change:+.6g}') for d in both.rows],
+           [(d.kind, d.name, d.a, d.b, None if d.change is None else f'{d.change:+.6g}') for d in both.rows],
            right=('change',))
 
 # %% ../nbs/85_cli.ipynb #ea977db0
