@@ -181,7 +181,7 @@ def _problems(plan:Plan, report:Report) -> pl.Expr: # struct(column, value, reas
     "The first thing that is wrong with a row, or null."
     def fault(when, column, value, reason):
         return pl.when(when).then(pl.struct(column=pl.lit(column, pl.String), value=value.cast(pl.String), reason=reason if isinstance(reason, pl.Expr) else pl.lit(reason)))
-    found = []
+    found = [fault(pl.all_horizontal(pl.col(report.columns).is_null()), None, pl.lit(None), 'the row is empty')]
     if report.kind == 'csv':
         found += [fault(pl.col(MORE).is_not_null(), None, pl.col(MORE), f'more fields than the {len(report.columns)} of the header'),
                   fault(pl.col('fields') < len(report.columns), None, pl.col('fields'), f'fewer fields than the {len(report.columns)} of the header')]
@@ -227,11 +227,11 @@ TABLES = ('delivery', 'attributed', 'quarantine', 'suspects')
 SINK: dict[str, Any] = dict(compression='zstd', compression_level=1, statistics=False)
 
 def _anchor(report:Report, rows:pl.LazyFrame) -> list[str]:
-    "The last column that is nearly always filled, and all after it."
+    "The last column that is mostly filled, and all after it."
     if report.kind != 'csv': return []
-    filled = rows.select(report.columns).head(1000).select(pl.all().is_not_null().mean()).collect().row(0)
-    last = max((i for i,share in enumerate(filled) if share is not None and share > .95), default=None)
-    return [] if last is None else list(report.columns[last:])
+    head = rows.select(report.columns).head(1000).collect()
+    last = max((i for i,c in enumerate(report.columns) if head[c].null_count() <= max(1, head.height // 2)), default=len(report.columns))
+    return list(report.columns[last:])
 
 def _count_fields(report:Report, suspects:pl.LazyFrame, anchor:list[str], total:int) -> pl.LazyFrame:
     "Add `fields`: how many a suspect's line has, where its last ones are null."

@@ -45,8 +45,8 @@ def _encoding(head:bytes, name:str) -> str:
 # %% ../../nbs/11_rmis.reports.ipynb #1995a92b
 def _header(text:str, name:str) -> tuple[list[str], str, int]: # names, separator, lines to skip
     "Read the header of separated text."
-    skip = len(text) - len(text.lstrip('\r\n'))
-    lines = text.lstrip('\r\n')
+    lines = text.lstrip()
+    skip = text[:len(text) - len(lines)].count('\n')
     found = {s: next(csv.reader(io.StringIO(lines), delimiter=s)) for s in ',;\t|'}
     sep = max(found, key=lambda s: len(found[s]))
     names = [n.strip() for n in found[sep]]
@@ -171,13 +171,14 @@ def open_report(
         if not head.strip(): raise ReportError(f'{name} is empty.', 'Download the report again.')
         if head[:4] == b'PAR1': return Report(name, path, 'parquet', tuple(pl.read_parquet_schema(path)))
         encoding = encoding or _encoding(head, name)
-        text = head.decode(encoding, 'replace').lstrip('\ufeff \t\r\n')
-        if text.startswith('['): return _open_array(path, name, copy, encoding)
+        text = head.decode(encoding, 'replace').removeprefix('\ufeff')
+        start = text.lstrip()[:9].lower()
+        if start.startswith('['): return _open_array(path, name, copy, encoding)
         if encoding != 'utf-8' or zipfile.is_zipfile(path):
             with open_bytes(path) as f: _transcode(f, copy, encoding)
             path = copy
-        if text.startswith('{'): return Report(name, path, 'ndjson', _json_names(path))
-        if text.lower().startswith(('<!doctype', '<html', '<?xml')): raise ReportError(f'{name} is a web page or XML, perhaps an error message: {text[:60]!r}.', 'Download the report again.')
+        if start.startswith('{'): return Report(name, path, 'ndjson', _json_names(path))
+        if start.startswith(('<!doctype', '<html', '<?xml')): raise ReportError(f'{name} is a web page or XML, perhaps an error message: {text.strip()[:60]!r}.', 'Download the report again.')
         columns,sep,skip = _header(text, name)
         return Report(name, path, 'csv', tuple(columns), sep, skip)
     except (EOFError, zlib.error, zipfile.BadZipFile, OSError, UnicodeError, csv.Error, pl.exceptions.PolarsError) as e:

@@ -1,0 +1,84 @@
+"Unlike numbers never meet."
+from datetime import date
+from decimal import Decimal
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rmn_lora.errors import ReportError, UnlikeNumbersError
+from rmn_lora.rmis.schema import ATTRIBUTED, DELIVERY, LIKE, MONEY, AttributedFrame, check, ratios, roas
+
+LIKEABLE = dict(metric='sales', window_days=14, basis='click', product_match='total', channel='online', ntb=False, model='last_touch', currency='USD', final=True)
+OTHER = dict(metric='units', window_days=7, basis='view', product_match='same_sku', channel='in_store', ntb=True, model='linear', currency='EUR', final=False)
+UNKNOWN = dict(window_days=None, basis='unknown', product_match='unknown', channel='unknown', ntb=None, model='unknown', currency=None, final=None)
+
+def rows(*values, **changes):
+    base = dict(source_report='r.csv', network='n', retailer='n', event_date=date(2026, 9, 1), campaign_id='1', as_of=None) | LIKEABLE | changes
+    return AttributedFrame(pl.DataFrame([base | {'source_row': i, 'value': None if v is None else Decimal(str(v))} for i,v in enumerate(values)], schema=ATTRIBUTED))
+
+@pytest.mark.parametrize('field', LIKE)
+def test_each_descriptor_keeps_numbers_apart(field):
+    one,two = rows(1), rows(2, **{field: OTHER[field]})
+    for act in (lambda: one + two, lambda: two + one, lambda: one < two, lambda: one > two):
+        with pytest.raises(UnlikeNumbersError, match=field) as e: act()
+        assert str(LIKEABLE[field]) in str(e.value) and str(OTHER[field]) in str(e.value)
+    mixed = AttributedFrame(pl.concat([one.rows, two.rows]))
+    with pytest.raises(UnlikeNumbersError, match=field): mixed.total()
+    assert set(mixed.unlike()) == {field}
+
+@pytest.mark.parametrize('field', UNKNOWN)
+def test_unknown_is_like_nothing_not_even_itself(field):
+    one = rows(1, 2, **{field: UNKNOWN[field]})
+    for act in (one.total, lambda: one + one, lambda: one < one, lambda: one + rows(3)):
+        with pytest.raises(UnlikeNumbersError, match=f'{field} is .*unknown'): act()
+    group = one.groups()
+    assert group['total'].to_list() == [None] and group['why'].to_list() == [f'{field} unknown']
+
+def test_counts_need_no_currency():
+    assert rows(1, 2, metric='orders', currency=None).total() == 3
+
+def test_missing_is_not_zero():
+    assert rows(1, None).total() == 1 and rows(None).total() is None and rows().total() is None
+    assert (rows() + rows(4)).total() == 4
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.decimals(-10**6, 10**6, places=2), min_size=1, max_size=20), st.integers(0, 20))
+def test_sums_are_exact_and_do_not_depend_on_the_cut(values, cut):
+    assert (rows(*values[:cut]) + rows(*values[cut:])).total() == sum(values)
+
+def test_where_finds_values_lists_and_unknowns():
+    both = AttributedFrame(pl.concat([rows(1).rows, rows(2, window_days=7).rows, rows(4, window_days=None).rows]))
+    assert both.where(window_days=7).total() == 2 and len(both.where(window_days=[7, 14])) == 2 and len(both.where(window_days=None)) == 1
+    with pytest.raises(ReportError, match='no column'): both.where(window=7)
+
+def test_groups_lose_no_row():
+    both = AttributedFrame(pl.concat([rows(1, 2).rows, rows(5, basis='unknown').rows, rows(7, currency='EUR').rows]))
+    assert both.groups()['rows'].sum() == len(both) == 4
+    assert both.groups(['network'])['total'].drop_nulls().to_list() == [7, 3]
+
+def delivered(*spend, currency='USD'):
+    return pl.DataFrame({'source_report': 'r.csv', 'source_row': range(len(spend)), 'spend': [None if s is None else Decimal(s) for s in spend], 'currency': currency, 'impressions': 100, 'clicks': [10 * (s is not None) for s in spend]},
+                        schema_overrides={'source_row': pl.Int64, 'spend': MONEY})
+
+def test_roas_divides_sums_of_the_same_rows():
+    assert roas(rows(30, 10), delivered(4, 4, 1000)) == 5.0 # the third row reported no sales of this kind
+    with pytest.raises(UnlikeNumbersError, match='currency'): roas(rows(30), delivered(4, currency='EUR'))
+    with pytest.raises(UnlikeNumbersError, match='no spend'): roas(rows(30, 1), delivered(4, None))
+    with pytest.raises(UnlikeNumbersError, match='window_days'): roas(AttributedFrame(pl.concat([rows(1).rows, rows(1, window_days=7).rows])), delivered(4))
+    assert roas(rows(0), delivered(0)) is None
+
+def test_ratios_are_sums_over_known_rows():
+    got = ratios(delivered(2, None)).row(0, named=True)
+    assert (got['ctr'], got['cpc'], got['cpm']) == (10 / 200, .2, 20.)
+    assert ratios(delivered(2).with_columns(impressions=pl.lit(0))).row(0, named=True)['ctr'] is None
+    with pytest.raises(UnlikeNumbersError, match='currency'): ratios(pl.concat([delivered(2), delivered(2, currency='EUR')]))
+
+def test_check_names_what_is_broken():
+    empty = pl.DataFrame(schema=DELIVERY)
+    check(empty)
+    row = {c: None for c in DELIVERY} | {'source_report': 'r', 'source_row': 1, 'network': 'n', 'clicks': -1, 'gtin14': '123'}
+    with pytest.raises(ReportError, match=r'negative \(2 rows\).*14 digits.*repeat the key') as e: check(pl.DataFrame([row, row], schema=DELIVERY))
+    assert 'network is null' not in str(e.value)
+    with pytest.raises(ReportError, match='spend is Float64'): check(empty.with_columns(pl.col('spend').cast(pl.Float64)))
+    with pytest.raises(ReportError, match='descriptor is null'): check(rows(1).rows.with_columns(basis=pl.lit(None, ATTRIBUTED['basis'])), 'attributed')
