@@ -35,7 +35,7 @@ check: ## before a commit: export, run and save all notebooks, clean, README, th
 	@$(BIN)/pytest
 
 lab: setup ## open the notebooks in JupyterLab
-	@$(BIN)/jupyter lab nbs
+	@$(BIN)/jupyter lab --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate nbs
 
 docs: setup ## build the documentation into _docs/, without a network
 	@$(BIN)/python .ci/pages.py site _docs
