@@ -8,11 +8,14 @@ __all__ = ['PLAIN_TEMPLATE', 'base_digest', 'find_checkpoint', 'verify_checksums
 
 # %% ../../nbs/30b_adapters.base.ipynb #3995f77f
 import hashlib,math,re,warnings
+from collections.abc import Iterator
 from contextlib import contextmanager,nullcontext
 from dataclasses import dataclass,replace
 from importlib import resources
 from inspect import signature
+from os import PathLike
 from pathlib import Path
+from typing import Any
 import torch
 from .files import check_adapter,file_hash,import_bitsandbytes
 from ..errors import AdapterError,BaseModelError
@@ -47,7 +50,7 @@ def _from_hub(name):
             "Give a folder with a checkpoint, an id that the hub knows, or 'embedded'.") from e
 
 def find_checkpoint(
-    path_or_id:str|Path, # 'embedded', a folder, or an id on the Hugging Face hub
+    path_or_id:str|PathLike, # 'embedded', a folder, or an id on the Hugging Face hub
 )->Path: # A folder with config.json and safetensors; raises `BaseModelError`
     "Where the files of a base model are; only an `owner/name` that is no folder here is looked up on the hub."
     name = str(path_or_id)
@@ -71,12 +74,12 @@ def verify_checksums(
             f'{file.name} of the embedded base model is missing or not the file that was shipped.', 'Install the package again.')
 
 # %% ../../nbs/30b_adapters.base.ipynb #e98ca7b2
-PLAIN_TEMPLATE = ("{% for m in messages %}### {{ m['role'] }}\n{{ m['content'] }}"
-    "{% if m['role']=='assistant' %}{{ eos_token }}{% endif %}\n{% endfor %}{% if add_generation_prompt %}### assistant\n{% endif %}")
+PLAIN_TEMPLATE = ("{% for m in messages %}### {{ m['role'] }}\n"
+    "{{ m['content'] + (eos_token or '' if m['role']=='assistant' else '') }}\n{% endfor %}{% if add_generation_prompt %}### assistant\n{% endif %}")
 
 def stop_tokens(
-    model, # A Hugging Face causal language model
-    tokenizer, # Its tokenizer, with a chat template
+    model:torch.nn.Module, # A Hugging Face causal language model
+    tokenizer:Any, # Its tokenizer, with a chat template
 )->set: # Token ids after which an answer is over
     "The tokens that end an answer: those of the generation config, the tokenizer, and the chat template."
     eos = model.generation_config.eos_token_id
@@ -95,7 +98,7 @@ def _pad_left(rows, extra, device):
 
 @torch.inference_mode()
 def greedy(
-    model, # A Hugging Face causal language model with a key-value cache
+    model:torch.nn.Module, # A Hugging Face causal language model with a key-value cache
     prompts:list, # Token ids of each prompt
     stops:set, # Token ids that end an answer
     max_new_tokens:int, # Longest answer
@@ -122,8 +125,8 @@ _SMALL = 30_000_000
 
 @contextmanager
 def fitting_threads(
-    model, # The model that is about to answer
-):
+    model:torch.nn.Module, # The model that is about to answer
+)->Iterator[None]:
     "One thread while a small model (< 30M parameters) computes on a processor; afterwards as before."
     threads = torch.get_num_threads()
     small = model.device.type=='cpu' and sum(p.numel() for p in model.parameters())<_SMALL
@@ -134,7 +137,7 @@ def fitting_threads(
 
 # %% ../../nbs/30b_adapters.base.ipynb #78ab3bdb
 def linear_shapes(
-    model, # A Hugging Face causal language model without adapters
+    model:torch.nn.Module, # A Hugging Face causal language model without adapters
 )->dict: # Name → (outputs, inputs) of each linear layer but the output head
     "The layers that LoRA can change, with the shapes that its factors must fit (4-bit weights are packed, so the weight does not tell)."
     from transformers.pytorch_utils import Conv1D
@@ -143,7 +146,7 @@ def linear_shapes(
 
 # %% ../../nbs/30b_adapters.base.ipynb #09e86d39
 def keep_unpacked(
-    model, # A model with 4-bit layers
+    model:torch.nn.Module, # A model with 4-bit layers
 ):
     "Stop bitsandbytes from re-packing (and rounding) the 4-bit weights of `model` when it answers on a processor."
     Linear4bit = import_bitsandbytes().nn.Linear4bit
@@ -159,9 +162,9 @@ def _detach(model):
 
 @contextmanager
 def stacked(
-    model, # A Hugging Face causal language model
+    model:torch.nn.Module, # A Hugging Face causal language model
     adapters:list, # What `check_adapter` returned for each
-):
+)->Iterator[None]:
     "Within the context `model` computes with the sum of all `adapters`; afterwards it is as it was."
     from peft import PeftModel,set_peft_model_state_dict
     wants_grad,names = {n for n,p in model.named_parameters() if p.requires_grad},[f'adapter{i}' for i in range(len(adapters))]
@@ -185,8 +188,8 @@ def stacked(
 @dataclass
 class Base:
     "A causal language model with its tokenizer and identity; made by `load_base`."
-    model:object # The Hugging Face model, in evaluation mode
-    tokenizer:object # Its tokenizer, with a chat template and a padding token
+    model:Any # The Hugging Face model, in evaluation mode
+    tokenizer:Any # Its tokenizer, with a chat template and a padding token
     name:str # What it was loaded by
     digest:str # `base_digest` of its checkpoint: the same in fp32, bf16 and nf4
     dtype:str # 'fp32', 'bf16' or 'nf4'
@@ -196,7 +199,7 @@ class Base:
     def __repr__(self): return f'Base({self.name!r}, {self.dtype}, {self.device}, {self.digest[:19]}…)'
 
     @property
-    def device(self): "Where the weights are."; return self.model.device
+    def device(self)->torch.device: "Where the weights are."; return self.model.device
 
     def encode(self,
         prompts:list, # Message lists [{'role','content'}], or strings for single user messages
@@ -235,8 +238,8 @@ class Base:
 
     @contextmanager
     def using(self,
-        *folders, # PEFT adapters; all are active, at the scale they were trained with
-    ): # A `Base` with the sum of the adapters; raises `AdapterError` or `BaseModelError` before anything is changed
+        *folders:str|PathLike, # PEFT adapters (an `AdapterVersion` will do); all are active, at the scale they were trained with
+    )->Iterator['Base']: # A `Base` with the sum of the adapters; raises `AdapterError` or `BaseModelError` before anything is changed
         "Stack adapters for the length of a `with` block."
         if hasattr(self.model,'peft_config'): raise BaseModelError(f'{self.name!r} is already stacked.', 'Give all adapters to one using(…).')
         adapters = [check_adapter(f, self) for f in folders]
@@ -249,7 +252,7 @@ class Base:
 _DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16, nf4=torch.float32)
 
 def load_base(
-    path_or_id:str|Path='embedded', # 'embedded', a folder, or an id on the Hugging Face hub (downloaded only if named here)
+    path_or_id:str|PathLike='embedded', # 'embedded', a folder, or an id on the Hugging Face hub (downloaded only if named here)
     dtype:str='fp32', # How weights are held: 'fp32', 'bf16', or 'nf4' (4-bit NormalFloat, by bitsandbytes)
     device:str='auto', # 'cpu', 'cuda', or 'auto' for the GPU if there is one
 )->Base: # Ready to answer; raises `BaseModelError`
@@ -265,7 +268,7 @@ def load_base(
     try:
         model,info = AutoModelForCausalLM.from_pretrained(folder, dtype=kind, local_files_only=True, use_safetensors=True, output_loading_info=True, **nf4)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError,ValueError,KeyError,RuntimeError) as e: raise BaseModelError(f'{str(path_or_id)!r} cannot be loaded: {e}', 'Check the files of the checkpoint.') from e
+    except Exception as e: raise BaseModelError(f'{str(path_or_id)!r} cannot be loaded: {e}', 'Check the files of the checkpoint.') from e
     if 'past_key_values' not in signature(model.forward).parameters: raise BaseModelError(f'{str(path_or_id)!r} keeps no key-value cache.', 'Use a transformer.')
     if lacks := sorted(info['missing_keys']): raise BaseModelError(f'{str(path_or_id)!r} has no weights for {lacks[0]!r}.', 'Check the files of the checkpoint.')
     tokenizer.chat_template = tokenizer.chat_template or PLAIN_TEMPLATE

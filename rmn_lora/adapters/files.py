@@ -7,7 +7,10 @@ __all__ = ['file_hash', 'import_bitsandbytes', 'read_json', 'read_adapter_config
 
 # %% ../../nbs/30_adapters.files.ipynb #66e94c5c
 import hashlib,json,logging,re,sys
+from os import PathLike
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 from ..errors import AdapterError,BaseModelError
 
 # %% ../../nbs/30_adapters.files.ipynb #edf5fac7
@@ -18,11 +21,12 @@ def file_hash(
     with open(path,'rb') as f: return hashlib.file_digest(f,'sha256').hexdigest()
 
 # %% ../../nbs/30_adapters.files.ipynb #2cbbb645
-def import_bitsandbytes():
+def import_bitsandbytes()->ModuleType:
     "bitsandbytes, imported without its search for kernels on the hub."
     if 'bitsandbytes' not in sys.modules:
         kernels,log = sys.modules.get('kernels'),logging.getLogger('bitsandbytes')
-        sys.modules['kernels'],level = None,log.level
+        sys.modules['kernels'] = None # type: ignore[assignment]
+        level = log.level
         log.setLevel(logging.ERROR)
         try: import bitsandbytes # noqa: F401
         finally:
@@ -48,7 +52,7 @@ _PLAIN = dict(bias='none', **{k:None for k in (
 
 def read_adapter_config(
     folder:Path, # A PEFT adapter
-): # peft.LoraConfig; raises `AdapterError`
+)->Any: # peft.LoraConfig; raises `AdapterError`
     "Read adapter_config.json, and refuse what is no plain LoRA."
     import_bitsandbytes() # before PEFT does, in its own way
     from peft import LoraConfig
@@ -91,8 +95,8 @@ def _read_factors(path):
 
 # %% ../../nbs/30_adapters.files.ipynb #b7ef0a1e
 def check_adapter(
-    folder:str|Path, # A PEFT adapter: adapter_config.json, adapter_model.safetensors and, from our store, adapter.json
-    base:'Base|None'=None, # The base that it is meant for
+    folder:str|PathLike, # A PEFT adapter: adapter_config.json, adapter_model.safetensors and, from our store, adapter.json
+    base:Any=None, # The `Base` that it is meant for
 )->tuple: # (peft.LoraConfig, {tensor name: tensor}), ready to be stacked; raises `AdapterError`, or `BaseModelError` for another base
     "Refuse an adapter that is unreadable, incomplete, not finite, of another shape, or that cannot be added exactly."
     folder = Path(folder)

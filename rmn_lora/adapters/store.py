@@ -10,6 +10,7 @@ import hashlib,json,os,re,shutil,tempfile
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 from ..errors import AdapterError,BaseModelError
 from .files import check_adapter,file_hash,read_json
 
@@ -40,7 +41,7 @@ class AdapterVersion:
     lineage:dict # What it was made from: rows, run, parents, trained_with
     scores:dict # What its training measured
 
-    def __fspath__(self): "So that it can stand wherever its folder can."; return str(self.path)
+    def __fspath__(self)->str: "So that it can stand wherever its folder can."; return str(self.path)
 
 def _read_version(folder):
     "The `AdapterVersion` in `folder`; a link is refused, since it may lead out of the store."
@@ -64,16 +65,16 @@ def _named(what, name):
 class AdapterStore:
     "Published adapters in `root`/<id>/<version>/, and the names that point at them."
     def __init__(self,
-        root:str|Path, # Made when the first adapter is published
+        root:str|os.PathLike, # Made when the first adapter is published
     ): self.root = Path(root).absolute()
 
     def __repr__(self): return f'AdapterStore({len(self.list())} versions, {len(self.aliases())} names)'
 
     def publish(self,
-        folder:str|Path, # A PEFT adapter
+        folder:str|os.PathLike, # A PEFT adapter
         id:str, # What to call it
         kind:str, # One of `KINDS`
-        base=None, # The `Base` it was made for; checks the layers and their shapes too
+        base:Any=None, # The `Base` it was made for; checks the layers and their shapes too
         base_digest:str|None=None, # That base's digest, when it is not at hand
         lineage:dict|None=None, # What it was made from (JSON): rows, run, parents, trained_with
         scores:dict|None=None, # What its training measured (JSON)

@@ -52,7 +52,7 @@ def checkpoint(tmp_path_factory): return make_checkpoint(tmp_path_factory.mktemp
 
 
 @pytest.fixture(scope='session')
-def base(checkpoint): return load_base(checkpoint)
+def base(checkpoint): return load_base(checkpoint, device='cpu')
 
 
 @pytest.fixture(scope='session')

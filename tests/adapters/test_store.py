@@ -38,7 +38,7 @@ def test_published_folder_is_a_peft_folder(store, base, adapter):
     v = store.publish(adapter, 'a', 'task', base=base)
     model = PeftModel.from_pretrained(type(base.model)(base.model.config), v.path)
     assert model.peft_config['default'].r == 4
-    with base.using(v) as one, pytest.raises(ZeroDivisionError): one.generate(['x'], 2); 1/0
+    with base.using(v) as one, pytest.raises(ZeroDivisionError): one.generate(['x'], 2); raise ZeroDivisionError
 
 
 def test_same_id_and_version_never_has_other_content(store, base, adapter):
