@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from ..errors import ReportError
-from .schema import BASES, CHANNELS, DELIVERY, MATCHES, METRICS, MODELS
+from .schema import DELIVERY, METRICS, Basis, Channel, Match, Model, Scope, SpendBasis
 
 # %% ../../nbs/11_rmis.dialects.ipynb #abf212e6
 Status = Literal['documented', 'third_party', 'connector', 'inferred']
@@ -32,11 +32,11 @@ class Column(BaseModel):
     field: str                               # a `DELIVERY` column, attributed.METRIC, or a name that is kept here but not carried
     unit: Unit                               # how the value is written; `other` is not carried
     window_days: int|Literal['request']|None = None
-    basis: Literal[BASES] = 'unknown'
-    product_match: Literal[MATCHES] = 'unknown'
-    channel: Literal[CHANNELS] = 'unknown'
+    basis: Basis = 'unknown'
+    product_match: Match = 'unknown'
+    channel: Channel = 'unknown'
     ntb: bool|None = None
-    model: Literal[MODELS]|None = None       # None: as the dialect says
+    model: Model|None = None       # None: as the dialect says
     note: str = ''
     source: str = ''                         # key of the dialect's `sources`
     status: Status
@@ -69,8 +69,8 @@ class Dialect(BaseModel):
     aliases: tuple[str, ...] = ()            # shorter names that people use
     retailer: str|None = None                # null where a column says it
     network_product: str|None = None
-    site_scope: Literal['onsite', 'offsite', 'in_store']|None = None
-    spend_basis: Literal['gross', 'net', 'incl_fees']|None = None
+    site_scope: Scope|None = None
+    spend_basis: SpendBasis|None = None
     date_order: Literal['ymd', 'dmy', 'mdy'] = 'ymd'
     currency: Stated|None = None             # null where a column or only the account says it
     timezone: Stated|None = None

@@ -7,10 +7,10 @@ __all__ = ['LINE', 'MORE', 'BLOCK', 'open_bytes', 'Report', 'complete', 'open_re
 
 # %% ../../nbs/11_rmis.reports.ipynb #7e298c3c
 import codecs,csv,gzip,io,re,zipfile,zlib
-from collections.abc import Iterable,Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import polars as pl
@@ -76,8 +76,9 @@ class Report:
 def _scan_csv(r:Report, names:Iterable[str]) -> pl.LazyFrame:
     "Fields beyond the header go to __more; a plain polars scan would either fail or drop them in silence."
     text = {c: pl.String for c in ([LINE] if r.numbered else []) + list(r.columns) + [MORE]}
+    number: dict[str, Any] = {} if r.numbered else {'row_index_name': LINE, 'row_index_offset': r.skip + 1}
     frame = pl.scan_csv(r.path, has_header=False, skip_lines=r.skip, separator=r.separator, schema=text, missing_columns='insert', extra_columns='ignore',
-                        raise_if_empty=False, glob=False, **({} if r.numbered else {'row_index_name': LINE, 'row_index_offset': r.skip + 1}))
+                        raise_if_empty=False, glob=False, **number)
     return frame.select(pl.col(LINE).cast(pl.Int64), *[c for c in r.columns if c in set(names)], MORE)
 
 # %% ../../nbs/11_rmis.reports.ipynb #da4814ea
@@ -98,7 +99,8 @@ def _scan_ndjson(r:Report, names:Iterable[str]) -> pl.LazyFrame:
     "polars turns a JSON number into its text, so ids and cents arrive unrounded."
     have = [c for c in r.columns if c in set(names)]
     text = {c: pl.String for c in have} | ({LINE: pl.String} if r.numbered else {})
-    frame = pl.scan_ndjson(r.path, schema=text, **({} if r.numbered else {'row_index_name': LINE, 'row_index_offset': 1}))
+    number: dict[str, Any] = {} if r.numbered else {'row_index_name': LINE, 'row_index_offset': 1}
+    frame = pl.scan_ndjson(r.path, schema=text, **number)
     return frame.select(pl.col(LINE).cast(pl.Int64), *have)
 
 def _scan_parquet(r:Report, names:Iterable[str]) -> pl.LazyFrame:

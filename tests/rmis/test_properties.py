@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 import polars as pl
 import yaml
 from rmn_lora.rmis.dialects import load_dialect
-from rmn_lora.rmis.harmonize import DataHarmonizer, check_digit_holds, plain_number, slow_number
+from rmn_lora.rmis.harmonize import DataHarmonizer
+from rmn_lora.rmis.values import check_digit_holds, plain_number, slow_number
 
 MONEY = st.decimals(0, 10**7, places=2)
 ROW = st.fixed_dictionaries({'day': st.dates(date(2020, 1, 1), date(2030, 12, 31)), 'id': st.from_regex(r'[0-9]{1,18}', fullmatch=True), 'shown': st.integers(0, 10**9), 'spend': MONEY, 'sales': st.none() | MONEY})
