@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PLAIN_TEMPLATE', 'base_digest', 'find_checkpoint', 'verify_checksums', 'stop_tokens', 'greedy', 'fitting_threads',
-           'linear_shapes', 'keep_unpacked', 'stacked', 'Base', 'load_base']
+           'linear_shapes', 'keep_unpacked', 'detach', 'stacked', 'Base', 'load_base']
 
 # %% ../../nbs/30b_adapters.base.ipynb #3995f77f
 import hashlib,math,re,warnings
@@ -154,7 +154,9 @@ def keep_unpacked(
         if isinstance(m,Linear4bit): m.support_avx512bf16_for_cpu = False
 
 # %% ../../nbs/30b_adapters.base.ipynb #5975a1e8
-def _detach(model):
+def detach(
+    model:torch.nn.Module, # A model that PEFT may have changed
+):
     "Put back each layer that PEFT wrapped, and forget the adapters."
     from peft.tuners.tuners_utils import BaseTunerLayer
     for name,module in [(n,m) for n,m in model.named_modules() if isinstance(m,BaseTunerLayer)]: model.set_submodule(name, module.get_base_layer())
@@ -181,7 +183,7 @@ def stacked(
         peft.eval()
         yield
     finally:
-        _detach(model)
+        detach(model)
         for n,p in model.named_parameters(): p.requires_grad_(n in wants_grad)
 
 # %% ../../nbs/30b_adapters.base.ipynb #30e78ab6
