@@ -114,6 +114,15 @@ def test_a_readme_hides_what_the_index_hides(tmp_path):
     (tmp_path/'nbs/index.ipynb').write_text(json.dumps(dict(cells=cells)))
     assert pages.readme(tmp_path).partition('\n\n')[2] == '# T\n\n> s\n\n| a |\n\n```python\n1+1\n```\n\n```\n2\n```\n'
 
+def test_names_link_to_their_entry_or_page():
+    import re
+    entries = {'adapters.base': {'base','load_base'}, 'errors': set()}
+    def link(target): return pages.nbdev_link(re.match(r'(.*) (.*) (.*)', target), entries)
+    assert link('Base adapters.base base') == '<a href="adapters.base.html#base"><code>Base</code></a>'
+    assert link('Base.using adapters.base base.using') == '<a href="adapters.base.html#base"><code>Base.using</code></a>'
+    assert link('WorkbenchError errors workbencherror') == '<a href="errors.html"><code>WorkbenchError</code></a>'
+    assert link('gone gone gone') == '`gone`'
+
 def test_quarto_reads_the_same_configuration():
     assert (ROOT/'nbs/_quarto.yml').is_symlink()
     assert (ROOT/'nbs/_quarto.yml').resolve() == ROOT/'_quarto.yml'
