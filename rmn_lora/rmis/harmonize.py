@@ -297,6 +297,7 @@ class DataHarmonizer:
     def _one(self, path:Path, name:str, network:str|None, folder:Path, part:str) -> FileResult:
         "Open, recognise and read one file; a file that breaks while it streams is salvaged once."
         scratch = folder/'suspects'
+        shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True, exist_ok=True)
         report = open_report(path, scratch)
         dialect = self.dialect(network) if network else detect(report.columns, self.dialects.values())
@@ -316,7 +317,7 @@ class DataHarmonizer:
         quiet:bool = False, # True: print nothing
     ) -> HarmonizeRun: # Raises `ReportError` if no report could be read; reports that could not are in `refused`
         "Read reports into canonical Parquet; rows in = rows out + quarantined."
-        files,out = _find(paths), Path(out)
+        files,out = _find(paths), Path(out).absolute() if Path(out).name in ('', '..') else Path(out)
         _restore(out)
         if out.exists() and any(out.iterdir()) and not (out/'run.json').exists(): raise ReportError(f'{out} holds files that are not harmonized tables.', 'Choose a new folder for them.')
         part,run = _beside(out)[0], HarmonizeRun(out)

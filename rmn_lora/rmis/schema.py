@@ -69,7 +69,7 @@ ABOUT = {
     'metric': 'what is counted', 'value': 'currency units for sales, else a count',
     'window_days': 'days after the touch; null = unknown', 'basis': 'which touch counts', 'product_match': 'which purchases count',
     'channel': 'where they were bought', 'ntb': 'true: only buyers new to the brand', 'model': 'how credit is shared among touches',
-    'line': 'line in the file', 'column': 'first column that could not be read', 'reason': 'why', 'row': 'the whole row as JSON, so nothing is lost'}
+    'line': 'line in the file (or record, in JSON)', 'column': 'first column that could not be read', 'reason': 'why', 'row': 'the whole row as JSON, so nothing is lost'}
 
 # %% ../../nbs/10_rmis.schema.ipynb #cf31e66b
 def describe(
