@@ -1,5 +1,8 @@
 "Broken files: each ends in a clear message, and no row is lost."
 import gzip
+import signal
+import subprocess
+import sys
 import zipfile
 
 import polars as pl
@@ -154,3 +157,13 @@ def test_what_cannot_be_given_is_refused(tmp_path):
     with pytest.raises(ReportError, match='Cannot be given'): DataHarmonizer(given={'walmart': {'window': 3}}).harmonize(tmp_path/'w.csv', tmp_path/'out', quiet=True)
     with pytest.raises(ReportError, match='not a date'): DataHarmonizer(as_of='yesterday')
     with pytest.raises(ReportError, match='No report is found'): DataHarmonizer().harmonize(tmp_path/'nothing*.csv', tmp_path/'out')
+
+def test_a_killed_run_leaves_the_last_good_tables_and_the_next_clears_up(tmp_path):
+    path,out = tmp_path/'good.csv', tmp_path/'out'
+    path.write_text(GOOD)
+    DataHarmonizer().harmonize(path, out, quiet=True)
+    code = f'import os, signal\nfrom rmn_lora.rmis import harmonize as h\nh._slow = lambda *a: os.kill(os.getpid(), signal.SIGKILL)\nh.DataHarmonizer().harmonize({str(path)!r}, {str(out)!r})'
+    assert subprocess.run([sys.executable, '-c', code]).returncode == -signal.SIGKILL
+    assert (tmp_path/'.out.part').exists() and load_run(out).delivery.collect().height == 3
+    DataHarmonizer().harmonize(path, out, quiet=True)
+    assert not list(tmp_path.glob('.out*'))
