@@ -65,9 +65,10 @@ def anchors(nb:dict) -> set[str]:
 def documentation(cell:dict, root:Path) -> dict:
     "A `show_doc` cell as Markdown: its heading gets into the contents of the page, its call disappears."
     text = documented(cell).replace(f'{root}/', '')                    # a default value may be a path of this machine
+    text = re.sub(r'^\[source\]\(.*$', '', text, flags=re.M)              # on a server, which there is none of
     text = re.sub(r"<class '([^']+)'>", r'\1', text)
     text = HEADING.sub(lambda m: f'<span id="{m[2].lower()}"></span>\n\n{m[1]} `{m[2]}`', text, count=1)
-    return dict(cell_type='markdown', metadata={}, source=text.removeprefix('---\n').strip())
+    return dict(cell_type='markdown', metadata={}, source=text.strip().removeprefix('---').strip())
 
 def nbdev_link(match:re.Match, entries:dict[str,set[str]]) -> str:
     "What nbdev linked by itself, [`name`](/page.html#name): to its entry, its class's, or else the page."
