@@ -54,7 +54,7 @@ def once(
     return part.replace(path)
 
 # %% ../nbs/79_runs.ipynb #bb014b3e
-def write_json(path:Path, data):
+def write_json(path:Path, data:dict):
     "Write a file that is either the old one or the new one, never half of it."
     part = path.with_name(f'part-{path.name}')
     part.write_text(json.dumps(data, indent=1, ensure_ascii=False) + '\n')
