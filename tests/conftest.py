@@ -2,9 +2,15 @@
 import shutil, sys
 from pathlib import Path
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT/'.ci'))
+
+# No test asserts a time, and fixtures given to examples hold nothing that an example changes for the next.
+# Where CI is set, as .ci/run does, hypothesis draws the same examples every time; elsewhere it looks for new ones.
+settings.register_profile('workbench', deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+settings.load_profile('workbench')
 
 # made at run time, in the project's root folder only: rmn_lora/adapters is no less the project than the rest
 MADE = {'.git','.venv','.work','adapters','runs','_docs','_proc','build','dist','.pytest_cache','.mypy_cache','.ruff_cache','.hypothesis'}

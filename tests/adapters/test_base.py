@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, BloomConfig, GPT2Config, MistralConfig, Qwen3Config
 
@@ -179,7 +179,7 @@ draws = st.fixed_dictionaries(dict(
     alpha_pattern=st.dictionaries(st.sampled_from(LINEARS), st.integers(1, 9), max_size=2)))
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 @given(st.lists(draws, min_size=1, max_size=3))
 def test_sum_is_the_dense_sum(base, checkpoint, tmp_path_factory, make_adapter, fingerprint, configs):
     "PEFT's stack against our own arithmetic in 64 bits, from the drawn numbers and not through PEFT's configuration."

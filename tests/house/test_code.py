@@ -1,6 +1,7 @@
 "The code as such: exported from its notebooks, clean, and typed where it is public."
-import ast, subprocess, sys
+import ast, re, subprocess, sys, tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 import pytest
 
@@ -73,3 +74,31 @@ def test_missing_types_are_noticed():
     assert list(incomplete(source)) == ['f: a has no type', 'f: b has no type', 'f: what it returns has no type', 'C.__init__: x has no type', 'C.q: what it returns has no type']
 
 def test_types_are_shipped(): assert (ROOT/'rmn_lora/py.typed').exists()
+
+# --- what it imports is asked for in pyproject.toml ---
+
+EXTRA = {'adapters': 'lora', 'training': 'lora'}     # what a subpackage may use besides the core's dependencies
+
+def third_party(source:str) -> set[str]:
+    "The packages that a module imports, wherever in it, but for Python's own and its own."
+    nodes = list(ast.walk(ast.parse(source)))
+    names = [a.name for n in nodes if isinstance(n, ast.Import) for a in n.names] + [n.module for n in nodes if isinstance(n, ast.ImportFrom) and not n.level]
+    return {n.partition('.')[0] for n in names} - sys.stdlib_module_names - {'rmn_lora'}
+
+def undeclared(files:dict[str,str], project:dict) -> list[str]:
+    "The imports, for each file of the package, that neither the core's dependencies nor its subpackage's extra ask for."
+    def names(requirements): return {re.sub('[-_.]+', '-', re.match(r'[\w.-]+', r)[0].lower()) for r in requirements}
+    distributions,found = packages_distributions(),[]
+    for path,source in files.items():
+        declared = names(project['dependencies']) | names(project['optional-dependencies'].get(EXTRA.get(Path(path).parts[0]), []))
+        found += [f'{path}: {n}' for n in sorted(third_party(source)) if not names(distributions.get(n, [])) & declared]
+    return found
+
+def test_every_import_is_declared():
+    files = {str(p.relative_to(ROOT/'rmn_lora')): p.read_text() for p in sorted((ROOT/'rmn_lora').rglob('*.py')) if 'assets' not in p.parts}
+    assert undeclared(files, tomllib.loads((ROOT/'pyproject.toml').read_text())['project']) == []
+
+def test_an_undeclared_import_is_noticed():
+    project = {'dependencies': ['PyYAML>=6'], 'optional-dependencies': {'lora': ['torch==2']}}
+    source = 'import json, yaml, numpy.linalg\nfrom . import x\ndef f():\n    from torch.nn import Linear'
+    assert undeclared({'a.py': source, 'training/b.py': source}, project) == ['a.py: numpy', 'a.py: torch', 'training/b.py: numpy']

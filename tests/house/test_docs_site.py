@@ -79,7 +79,7 @@ def test_a_page_shows_its_lesson_and_its_reference(built, browser):
     page,_ = browser
     page.goto((built/'errors.html').as_uri())
     text = page.locator('article').inner_text()
-    assert page.locator('h1').inner_text().startswith('errors')
+    assert page.locator('article h1').inner_text().startswith('errors')
     assert 'One base error; each says what was wrong' in text
     assert 'show_doc' not in text and '#|' not in text
     assert page.locator('article h3').count() > 0, 'the reference entries are headings'

@@ -34,7 +34,7 @@ def test_a_wrong_yaml_is_refused(change, tmp_path):
     (tmp_path/'x.yaml').write_text(yaml.safe_dump(good | change))
     with pytest.raises(ReportError, match='x.yaml is not a dialect'): load_dialect(tmp_path/'x.yaml')
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(SIX), st.data())
 def test_a_good_part_of_a_header_is_recognised_in_any_order(network, data):
     names = [c.name for c in load_dialect(network).columns if not c.name.startswith(('event.', 'product.', 'campaign.', 'ad_group.'))]

@@ -3,7 +3,7 @@ import json
 from datetime import date, timedelta
 from decimal import Decimal
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 import polars as pl
 import yaml
@@ -16,7 +16,7 @@ ROW = st.fixed_dictionaries({'day': st.dates(date(2020, 1, 1), date(2030, 12, 31
 LOOKS = [lambda d: f'{d:.2f}', lambda d: f'{d:,.2f}', lambda d: f'${d:,.2f}', lambda d: f' {d:.2f} ', lambda d: f'{d:.2f} USD', lambda d: f'USD {d:,.2f}', lambda d: f'{d:.4f}']
 NAMES = {'day': 'date', 'id': 'itemId', 'shown': 'numAdsShown', 'spend': 'adSpend', 'sales': 'attributedSales14days'}
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(st.lists(ROW, min_size=1, max_size=12), st.permutations([*NAMES, 'junk']), st.sampled_from(',;\t|'), st.sampled_from(['utf-8', 'utf-8-sig', 'utf-16']), st.randoms())
 def test_round_trip(tmp_path, rows, order, sep, encoding, random):
     def cell(row, name):
@@ -34,7 +34,7 @@ def test_round_trip(tmp_path, rows, order, sep, encoding, random):
     sales = run.attributed.sort('source_row').select('source_row', 'value').collect().rows()
     assert sales == [(i + 2, r['sales']) for i,r in enumerate(rows) if r['sales'] is not None]
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet='0123456789.,-+()$€%eE \u00a0XUSD', max_size=12))
 def test_a_number_is_read_as_python_would_or_not_at_all(text):
     value = pl.DataFrame({'x': [text]}).select(slow_number(pl.col('x'), 'currency')).item()
@@ -48,7 +48,7 @@ def test_what_can_be_read_in_two_ways_is_not_read():
     for text in ('12,50', '1.234,50', '1,23,456', '12 50', '1.2.3', '5%', '--5', '(5', '1e999', '0x10', 'inf', 'nan1', '٣'):
         assert pl.DataFrame({'x': [text]}).select(slow_number(pl.col('x'), 'currency')).item() is None, text
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 10**13 - 1), st.integers(0, 9))
 def test_check_digit_agrees_with_the_schoolbook(body, digit):
     text = f'{body:013d}{digit}'

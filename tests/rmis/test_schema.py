@@ -42,7 +42,7 @@ def test_missing_is_not_zero():
     assert rows(1, None).total() == 1 and rows(None).total() is None and rows().total() is None
     assert (rows() + rows(4)).total() == 4
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.decimals(-10**6, 10**6, places=2), min_size=1, max_size=20), st.integers(0, 20))
 def test_sums_are_exact_and_do_not_depend_on_the_cut(values, cut):
     assert (rows(*values[:cut]) + rows(*values[cut:])).total() == sum(values)

@@ -1,9 +1,9 @@
 "stats.fixed_horizon against scipy, statsmodels, published figures, and the definitions themselves."
-import json, math, subprocess, sys
+import gc, json, math, subprocess, sys
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings, strategies as st
+from hypothesis import assume, given, strategies as st
 from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar as peer_mcnemar
 from statsmodels.stats.multitest import multipletests
@@ -12,9 +12,6 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 from rmn_lora.errors import WorkbenchError
 from rmn_lora.stats.fixed_horizon import (Interval, bootstrap, clopper_pearson, holm, mcnemar, mean_interval, newcombe,
     paired_difference, wilson)
-
-settings.register_profile('no-deadline', deadline=None) # no test of ours asserts a time
-settings.load_profile('no-deadline')
 
 counts = st.integers(1,400).flatmap(lambda n: st.tuples(st.integers(0,n), st.just(n)))
 levels = st.sampled_from([.8,.9,.95,.99])
@@ -220,9 +217,11 @@ def test_bootstrap_one_unequal_item_has_bounds():
 
 # --- several comparisons
 
-@settings(max_examples=15) # the peer collects garbage at every call
+@pytest.fixture
+def no_collection(monkeypatch): monkeypatch.setattr(gc,'collect',lambda: 0) # which the peer asks for at every call
+
 @given(st.lists(st.floats(1e-12,1), min_size=1, max_size=12))
-def test_holm_agrees_with_statsmodels(ps):
+def test_holm_agrees_with_statsmodels(no_collection, ps):
     assert holm(ps)==pytest.approx(multipletests(ps,method='holm')[1], rel=1e-9)
 
 def test_holm_leaves_undefined_out():

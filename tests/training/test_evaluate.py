@@ -11,9 +11,6 @@ from rmn_lora.stats.fixed_horizon import bootstrap, holm, mcnemar, paired_differ
 from rmn_lora.training.answers import Scored, fields, outcomes, parse_answer, relative_errors, same
 from rmn_lora.training.evaluate import compare, comparison_table, evaluate, exact_chart, leakage_probe
 
-settings.register_profile('no-deadline', deadline=None) # no test of ours asserts a time
-settings.load_profile('no-deadline')
-
 def row(question, answer, system=None):
     prompt = [dict(role='user',content=question)]
     return dict(prompt=[dict(role='system',content=system)]*(system is not None)+prompt, completion=[dict(role='assistant',content=answer)])
