@@ -179,6 +179,7 @@ draws = st.fixed_dictionaries(dict(
     alpha_pattern=st.dictionaries(st.sampled_from(LINEARS), st.integers(1, 9), max_size=2)))
 
 
+@pytest.mark.filterwarnings('ignore:The following (rank|alpha)_pattern keys') # drawn for modules that were not drawn
 @settings(max_examples=15)
 @given(st.lists(draws, min_size=1, max_size=3))
 def test_sum_is_the_dense_sum(base, checkpoint, tmp_path_factory, make_adapter, fingerprint, configs):

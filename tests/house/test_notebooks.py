@@ -1,5 +1,5 @@
 "The notebooks as such: complete in the sidebar, small, and with outputs that the next run gives again."
-import ast, json, re
+import ast, importlib, json, re
 from pathlib import Path
 import pytest
 import yaml
@@ -68,6 +68,14 @@ def test_lessons_import_in_cells_of_their_own(path):
     lessons = [source(c) for c in cells(path, 'code') if not re.match(r'#\|\s*(export|exporti|eval:\s*false)', source(c)) and not source(c).startswith('%%')]
     if path.parent != NBS: return    # pipelines and their like run as a whole
     assert [s for s in lessons if mixed_imports(s)] == []
+
+@pytest.mark.parametrize('path', [p for p in NOTEBOOKS if p.parent != NBS], ids=lambda p: p.stem)
+def test_pipelines_and_their_like_import_what_there_is(path):
+    "No lesson runs them, so a name that moved to another module would only be missed by who uses them."
+    code = '\n'.join(re.sub(r'^\s*[%!].*$', '', source(c), flags=re.M) for c in cells(path, 'code'))
+    taken = [(n.module, a.name) for n in ast.walk(ast.parse(code)) if isinstance(n, ast.ImportFrom) and n.module.startswith('rmn_lora') for a in n.names]
+    assert taken
+    assert [(module, name) for module,name in taken if not hasattr(importlib.import_module(module), name)] == []
 
 @pytest.mark.parametrize('folder', [p.name for p in NBS.iterdir() if p.is_dir() and any(p.glob('*.ipynb'))])
 def test_notebooks_with_parameters_are_no_lessons(folder): assert (NBS/folder/'.notest').exists()
