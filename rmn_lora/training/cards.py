@@ -89,7 +89,7 @@ class ToolsCard:
     "The tools of one task."
     tools:tuple[Tool, ...]
     def __str__(self): return '\n'.join(['Tools', *map(str, self.tools)])
-    def ask(self, tool:Tool, lines:str)->str: return f'Call a tool: {tool.objective}\n{lines}'
+    def ask(self, tool:Tool, lines:str)->str: return f'Call a tool\n{lines}\nobjective={tool.objective}'
 
 @dataclass(frozen=True)
 class CodesCard:

@@ -220,7 +220,7 @@ def get_example(rng:random.Random)->Example:
     names = column_names(rng, some_fields(rng, 2, 6))
     values = [value(rng, rng.choice(FIELDS)) for _ in names]
     i = rng.randrange(len(names))
-    return [], f'Get {names[i]}\n' + '\n'.join(f'{n}={v}' for n, v in zip(names, values)), values[i]
+    return [], '\n'.join(f'{n}={v}' for n, v in zip(names, values)) + f'\nGet {names[i]}', values[i]
 
 def map_example(rng:random.Random, lo:int=5, hi:int=9, ops:bool=True)->Example:
     "A report row and its schema card."
@@ -233,7 +233,7 @@ def field_example(rng:random.Random)->Example:
     "One field of a report row."
     fields = some_fields(rng, 2, 7)
     card, rec, f = schema_card(rng, fields), record(rng, fields), rng.choice(fields)
-    return [_shuffled(rng, card)], f'Get {f}\n{card.raw(rec)}', SchemaCard(tuple(c for c in card.columns if c.field == f)).answer(rec)
+    return [_shuffled(rng, card)], f'{card.raw(rec)}\nGet {f}', SchemaCard(tuple(c for c in card.columns if c.field == f)).answer(rec)
 
 def call_example(rng:random.Random, raw:bool=False, codes:bool=False, lo:int=4, hi:int=9, n:tuple[int, int]=(2, 6))->Example:
     "An objective and a record: canonical, or as a retailer's report writes it (`raw`); `codes` adds a category."
@@ -264,7 +264,7 @@ def code_example(rng:random.Random)->Example:
     "A product's category."
     card = codes_card(rng, rng.randint(2, 9))
     p, c = rng.choice(card.codes)
-    return [card], f'Get category\nproduct={p}', c
+    return [card], f'product={p}\nGet category', c
 
 def tone_example(rng:random.Random)->Example:
     "A brief and the copy that keeps the brand's rules."

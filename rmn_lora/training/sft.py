@@ -243,6 +243,7 @@ def _run(base, rows, folder, recipe, held_out, watch):
         finally: watch.bar.close()
         step = trainer.state.global_step
         if not watch.stop or step == recipe.steps:
+            trainer.model.peft_config['default'].base_model_name_or_path = base.name # not where it lies on this machine
             trainer.model.save_pretrained(folder/'adapter')
             _write(folder/'history.json', [dict(step=e['step'], **seen) for e in trainer.state.log_history if (seen := losses(e))])
         if watch.stop: raise KeyboardInterrupt(f'Stopped after step {step} of {recipe.steps}; the same call goes on from there.')
