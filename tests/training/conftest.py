@@ -34,22 +34,24 @@ def read_record(body, schema):
 def answer(cards, question):
     "The answer that follows from the text of the cards and the question, and from nothing else."
     held = {c.split('\n', 1)[0]: c.split('\n', 1)[1] for c in map(str, cards)}
-    task, body = question.split('\n', 1)
+    task, _, body = question.partition('\n')
+    rest, _, last = question.rpartition('\n')
     if task == 'Copy': return body
     if task == 'Write copy':
         rules, brief = pairs(held['Tone']), dict(pairs(body))
         (_, opens), (_, closes), (_, price), (_, mark), (avoid, say) = rules
         benefit = ' '.join(say if w.lower() == avoid.lower() else w for w in brief['benefit'].split(' '))
         return f'{opens}: {brief["product"]}, {benefit}{mark}' + (f' Only {brief["price"]}{mark}' if price == 'show' else '') + f' {closes}{mark}'
-    if task.startswith('Get ') and not held: return dict(pairs(body))[task[4:]]
-    if task == 'Get category': return dict(pairs(held['Codes']))[body.removeprefix('product=')]
-    record = read_record(body, held.get('Schema'))
-    if task.startswith('Get '): return '{' + f'"{task[4:]}":{said(task[4:], record[task[4:]])}' + '}'
-    if task == 'Map to RMIS': return '{' + ','.join(f'"{f}":{said(f, v)}' for f, v in record.items()) + '}'
-    objective = task.removeprefix('Call a tool: ')
-    name, args = re.fullmatch(r'(.*?)\((.*)\)', dict(pairs(held['Tools']))[objective]).groups()
-    if 'Codes' in held: record['category'] = dict(pairs(held['Codes']))[record['product']]
-    return f'{{"tool":"{name}","args":{{' + ','.join(f'"{a}":{said(a, record[a])}' for a in args.split(',')) + '}}'
+    if task == 'Map to RMIS': return '{' + ','.join(f'"{f}":{said(f, v)}' for f, v in read_record(body, held.get('Schema')).items()) + '}'
+    if task == 'Call a tool':
+        record = read_record(rest.partition('\n')[2], held.get('Schema'))
+        name, args = re.fullmatch(r'(.*?)\((.*)\)', dict(pairs(held['Tools']))[last.removeprefix('objective=')]).groups()
+        if 'Codes' in held: record['category'] = dict(pairs(held['Codes']))[record['product']]
+        return f'{{"tool":"{name}","args":{{' + ','.join(f'"{a}":{said(a, record[a])}' for a in args.split(',')) + '}}'
+    wanted = last.removeprefix('Get ')
+    if wanted == 'category': return dict(pairs(held['Codes']))[rest.removeprefix('product=')]
+    if not held: return dict(pairs(rest))[wanted]
+    return '{' + f'"{wanted}":{said(wanted, read_record(rest, held["Schema"])[wanted])}' + '}'
 
 
 @pytest.fixture(scope='session')
