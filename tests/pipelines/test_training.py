@@ -26,7 +26,7 @@ def test_train_from_a_report_and_evaluate(project):
     run = run_pipeline('train_adapter', source='walmart_search.csv', recipe='quick', test=32)
     r = run.results
     assert (r['adapter'], r['kind']) == ('walmart_search', 'retailer')
-    assert r['after']['estimate'] >= r['before']['estimate'] and r['after']['n'] == 32
+    assert r['after']['estimate'] >= r['before']['estimate'] and r['after']['n'] == r['before']['n'] <= 32
     seen = run_pipeline('evaluate_adapters', adapters=['walmart_search'], source='walmart_search.csv', n=16).results
     assert seen['versions'] == {'walmart_search': r['version']} and seen['rows'] == 16
 
