@@ -16,12 +16,18 @@ from pathlib import Path
 from typing import Any
 import torch
 from tqdm.auto import tqdm
-from transformers import TrainerCallback
 from ..adapters.base import detach
+from ..adapters.files import import_bitsandbytes
 from ..adapters.files import import_bitsandbytes
 from ..errors import DatasetError, TrainingError
 from .corpus import seeded
 from .dataset import check_rows, require_good
+
+# %% ../../nbs/44_training.sft.ipynb #0937780d
+import_bitsandbytes() # before the trainer does, which would look for kernels on the hub
+
+# %% ../../nbs/44_training.sft.ipynb #972d44d3
+from transformers import TrainerCallback
 
 # %% ../../nbs/44_training.sft.ipynb #17a01fa9
 @dataclass(frozen=True)
