@@ -24,7 +24,7 @@ from .corpus import seeded
 from .dataset import check_rows, require_good
 
 # %% ../../nbs/44_training.sft.ipynb #0937780d
-import_bitsandbytes() # before the trainer does, which would look for kernels on the hub
+_ = import_bitsandbytes() # before the trainer does, which would look for kernels on the hub
 
 # %% ../../nbs/44_training.sft.ipynb #972d44d3
 from transformers import TrainerCallback
