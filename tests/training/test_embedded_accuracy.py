@@ -1,0 +1,32 @@
+"What the embedded base model and the platform's adapter can do: not less than when they shipped."
+import pytest
+from rmn_lora.adapters.base import load_base
+from rmn_lora.adapters.store import platform_store
+from rmn_lora.training.corpus import HELD_OUT_BRANDS, HELD_OUT_NETWORKS, HELD_OUT_TOOLS
+from rmn_lora.training.dataset import card_rows
+from rmn_lora.training.evaluate import evaluate
+from rmn_lora.training.pretrain import probe
+
+@pytest.fixture(scope='module')
+def base(): return load_base()
+
+def test_it_reads_cards_it_has_never_seen(base):
+    seen = probe(base.model, base.tokenizer, 64)
+    low = dict(map=.6, call=.35, tone=.3) # .77, .53 and .50 of 256 when it shipped
+    assert all(seen[k] >= low[k] for k in low), seen
+
+@pytest.mark.parametrize('name', ['speaking', 'odd', 'opaque'])
+def test_a_held_out_network_needs_its_card(base, name):
+    card = HELD_OUT_NETWORKS[name]
+    low = dict(speaking=.8, odd=.3, opaque=.08)[name] # .93, .47 and .21 of 256, over these eight worlds, when it shipped
+    without, shown = ([r for world in range(8) for r in card_rows(card, 12, 1000 + world, shown=s)] for s in (False, True))
+    assert evaluate(base, without).exact.estimate <= .05
+    assert evaluate(base, shown).exact.estimate >= low
+
+@pytest.mark.parametrize('card', [HELD_OUT_TOOLS, HELD_OUT_BRANDS['juniper']], ids=['task', 'tone'])
+def test_nothing_is_known_without_a_card(base, card): assert evaluate(base, card_rows(card, 64, 5)).exact.estimate <= .05
+
+def test_the_platform_adapter_knows_its_tools(base):
+    task = platform_store().resolve('task_tools')
+    assert task.base_digest == base.digest
+    assert evaluate(base, card_rows(HELD_OUT_TOOLS, 64, 5), [task]).exact.estimate >= .95
