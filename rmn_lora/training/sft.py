@@ -18,7 +18,6 @@ import torch
 from tqdm.auto import tqdm
 from ..adapters.base import detach
 from ..adapters.files import import_bitsandbytes
-from ..adapters.files import import_bitsandbytes
 from ..errors import DatasetError, TrainingError
 from .corpus import seeded
 from .dataset import check_rows, require_good
@@ -241,7 +240,6 @@ def train_adapter(
 
 def _run(base, rows, folder, recipe, held_out, watch):
     "Train to the end, or until somebody stops it; the history is written when all else has been."
-    import_bitsandbytes() # before PEFT does, in its own way
     with lent(base.model), _quiet(), stopping_politely(watch):
         try:
             trainer = _trainer(base, rows, folder, recipe, held_out, watch)
@@ -250,7 +248,7 @@ def _run(base, rows, folder, recipe, held_out, watch):
         step = trainer.state.global_step
         if not watch.stop or step == recipe.steps:
             trainer.model.peft_config['default'].base_model_name_or_path = base.name # not where it lies on this machine
-            trainer.model.save_pretrained(folder/'adapter')
+            trainer.model.save_pretrained(folder/'adapter', save_embedding_layers=False) # else PEFT asks the hub about the base's name
             _write(folder/'history.json', [dict(step=e['step'], **seen) for e in trainer.state.log_history if (seen := losses(e))])
         if watch.stop: raise KeyboardInterrupt(f'Stopped after step {step} of {recipe.steps}; the same call goes on from there.')
 

@@ -1,59 +1,83 @@
-"The embedded base model as it ships: whole, honest about its origin, and as good as it was when it was measured."
-import json
+"The base model in the package: whole, documented, and innocent of everything that is held out."
+import hashlib, json, random
 from importlib import resources
-from pathlib import Path
-import pytest
-from rmn_lora.adapters.base import load_base
-from rmn_lora.adapters.store import platform_store
-from rmn_lora.training.corpus import HELD_OUT_BRANDS, HELD_OUT_NETWORKS, HELD_OUT_TOOLS, held_out_strings
-from rmn_lora.training.dataset import card_rows
-from rmn_lora.training.evaluate import evaluate
-from rmn_lora.training.pretrain import probe
 
-FOLDER = Path(str(resources.files('rmn_lora')/'assets'/'base'))
+import pytest
+import torch
+
+from rmn_lora.adapters.base import base_digest, load_base, verify_checksums
+from rmn_lora.training.cards import chat
+from rmn_lora.training.corpus import KINDS, held_out_strings
+from rmn_lora.training.dataset import INVENTED, card_rows
+
+FOLDER = resources.files('rmn_lora')/'assets/base'
 
 @pytest.fixture(scope='module')
-def base(): return load_base()
+def base(): return load_base('embedded')
 
-def test_nothing_held_out_is_in_the_tokenizer(base):
-    tokens = {base.tokenizer.decode([i]).strip() for i in range(len(base.tokenizer))}
-    assert not [s for s in held_out_strings() if s in tokens]
-    assert not [(s, t) for s in held_out_strings() for t in tokens if len(s) > 3 and s in t]
+# --- whole
 
-def test_it_says_what_it_is():
+def test_every_file_is_listed_and_unchanged():
+    verify_checksums(FOLDER)
+    listed = dict(reversed(line.split('  ')) for line in (FOLDER/'SHA256SUMS').read_text().splitlines())
+    assert listed == {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in FOLDER.iterdir() if p.name != 'SHA256SUMS'}
+    assert not [n for n in listed if n.endswith(('.bin', '.pt', '.pkl', '.py'))] and sum(p.stat().st_size for p in FOLDER.iterdir()) < 12e6
+
+def test_its_identity_does_not_depend_on_how_it_is_held(base):
+    assert base.digest == base_digest(FOLDER) == load_base('embedded', dtype='bf16').digest == load_base('embedded').digest and base.digest.startswith('sha256:')
+
+def test_it_is_finite_and_ships_in_half_precision(base):
+    from safetensors.torch import load_file
+    weights = load_file(str(FOLDER/'model.safetensors'))
+    assert all(w.dtype == torch.float16 and w.isfinite().all() for w in weights.values())
+    assert 5e5 < sum(p.numel() for p in base.model.parameters()) < 4.5e6
+
+# --- documented
+
+def test_its_card_says_what_it_is(base):
     card, record = (FOLDER/'README.md').read_text(), json.loads((FOLDER/'training.json').read_text())
-    assert 'license: apache-2.0' in card and 'Limits' in card and 'Data' in card
-    assert f'{sum(s["tokens"] for s in record["stages"]):,} tokens' in card
+    assert card.startswith('---\nlicense: apache-2.0\n')
+    assert all(f'**{word}**' in card for word in ('Data', 'Recipe', 'Limits', 'Licence')) and f'{sum(p.numel() for p in base.model.parameters()):,} parameters' in card
+    stages = record.get('stages', [record])
+    assert all(f'{sum(s[what] for s in stages):,} {what}' in card for what in ('tokens', 'steps'))
+    assert all({'seed', 'tokens', 'width'} <= s['recipe'].keys() and s['final_loss'] > 0 for s in stages)
 
-def test_the_template_only_appends_the_answer(base):
-    prompt = [{'role': 'system', 'content': 'Schema\na=spend'}, {'role': 'user', 'content': 'Map to RMIS\na=1'}]
-    asked = base.tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
-    whole = base.tokenizer.apply_chat_template([*prompt, {'role': 'assistant', 'content': '{}'}], tokenize=False)
-    assert whole == asked + '{}<|end|>'
+# --- nothing held out
+
+def test_no_token_is_a_held_out_string(base):
+    tokens = {base.tokenizer.decode([i]).strip() for i in range(len(base.tokenizer))}
+    assert not [(s, t) for s in held_out_strings() for t in tokens if s == t or len(s) > 3 and s in t] and len(tokens) > 1000
+
+def test_no_held_out_string_is_said_unasked(base):
+    rng = random.Random('said')
+    asked = [chat(q, cards) for make in KINDS.values() for cards, q, _ in (make(rng) for _ in range(12))]
+    answers = base.generate(asked, max_new_tokens=100)
+    bare = base.generate(['', 'Write copy\nproduct=tea\nbenefit=warm\nprice=1.00', 'Call a tool\nspend=1.00\nobjective=save'], max_new_tokens=60)
+    assert not [s for s in held_out_strings() for a in answers + bare if s in a]
+    assert all(a for a in answers[:12])
+
+# --- its template
+
+def test_an_answer_is_only_appended_to_its_prompt(base):
+    for rows in (card_rows(card, 3, shown=shown) for card in INVENTED.values() for shown in (False, True)):
+        for r in rows:
+            asked = base.tokenizer.apply_chat_template(r['prompt'], tokenize=False, add_generation_prompt=True)
+            whole = base.tokenizer.apply_chat_template([*r['prompt'], *r['completion']], tokenize=False)
+            assert whole == asked + r['completion'][0]['content'] + base.tokenizer.eos_token
+            ids = base.tokenizer(whole, add_special_tokens=False).input_ids
+            assert ids[:len(base.encode([r['prompt']])[0])] == base.encode([r['prompt']])[0] and ids[-1] in base.stops
+            assert base.tokenizer.decode(ids[len(base.encode([r['prompt']])[0]):-1], clean_up_tokenization_spaces=False) == r['completion'][0]['content']
+
+def test_hugging_face_loads_it_by_itself(base):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(str(FOLDER), dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(str(FOLDER))
+    ids = tokenizer.apply_chat_template(chat('Copy\nab=12.30'), add_generation_prompt=True, return_tensors='pt', return_dict=True).input_ids
+    assert ids.tolist() == base.encode([chat('Copy\nab=12.30')])
+    with torch.inference_mode(): said = model.generate(ids, max_new_tokens=24, do_sample=False)[0, ids.shape[1]:]
+    assert tokenizer.decode(said, skip_special_tokens=True, clean_up_tokenization_spaces=False) == base.generate([chat('Copy\nab=12.30')], max_new_tokens=24)[0]
 
 @pytest.mark.parametrize('value', ['12305', '20260304', '00381', '7', '281474976710000'])
 def test_a_value_has_the_same_tokens_everywhere(base, value):
     def ids(text): return base.tokenizer(text, add_special_tokens=False).input_ids
     own = ids(value)
     for before, after in (('q6=', '\n'), ('{"spend":', '}'), ('"', '"'), ('K', '')): assert ids(before + value + after)[len(ids(before)):][:len(own)] == own
-
-def test_it_reads_cards_it_has_never_seen(base):
-    seen = probe(base.model, base.tokenizer, 64)
-    low = dict(map=.6, call=.35, tone=.3) # .77, .53 and .50 of 256 when it shipped
-    assert all(seen[k] >= low[k] for k in low), seen
-
-@pytest.mark.parametrize('name', ['speaking', 'odd', 'opaque'])
-def test_a_held_out_network_needs_its_card(base, name):
-    card = HELD_OUT_NETWORKS[name]
-    low = dict(speaking=.8, odd=.3, opaque=.08)[name] # .93, .47 and .21 of 256, over these eight worlds, when it shipped
-    without, shown = ([r for world in range(8) for r in card_rows(card, 12, 1000 + world, shown=s)] for s in (False, True))
-    assert evaluate(base, without).exact.estimate <= .05
-    assert evaluate(base, shown).exact.estimate >= low
-
-@pytest.mark.parametrize('card', [HELD_OUT_TOOLS, HELD_OUT_BRANDS['juniper']], ids=['task', 'tone'])
-def test_nothing_is_known_without_a_card(base, card): assert evaluate(base, card_rows(card, 64, 5)).exact.estimate <= .05
-
-def test_the_platform_adapter_knows_its_tools(base):
-    task = platform_store().resolve('task_tools')
-    assert task.base_digest == base.digest
-    assert evaluate(base, card_rows(HELD_OUT_TOOLS, 64, 5), [task]).exact.estimate >= .95

@@ -24,7 +24,10 @@ def rows(): return brand_rows(HELD_OUT_BRANDS['juniper'], 24)
 def base(base_folder): return load_base(base_folder)
 
 @pytest.fixture(scope='module')
-def trained(base, rows, tmp_path_factory):
+def pristine(base): return fingerprint(base)
+
+@pytest.fixture(scope='module')
+def trained(base, pristine, rows, tmp_path_factory):
     "An uninterrupted run with held-out rows."
     train, held = split(rows)
     return train_adapter(base, train, tmp_path_factory.mktemp('run'), RECIPE, held_out=held)
@@ -43,11 +46,10 @@ def fingerprint(base):
     return h.hexdigest()
 
 @pytest.fixture(autouse=True)
-def untouched(base):
-    "After each test here the base is what it was before."
-    before = fingerprint(base)
+def untouched(base, pristine):
+    "After each test here the base is what it was when it was loaded."
     yield
-    assert fingerprint(base) == before
+    assert fingerprint(base) == pristine
 
 def factors(run): return load_file(f'{run.folder}/adapter_model.safetensors')
 
@@ -111,6 +113,12 @@ def test_nothing_is_printed(base, rows, tmp_path, capfd):
     train_adapter(base, train, tmp_path, replace(RECIPE, steps=2), held_out=held)
     assert capfd.readouterr() == ('', '')
 
+def test_the_hub_is_not_asked(base, rows, tmp_path, monkeypatch):
+    import peft.utils.save_and_load as saving
+    monkeypatch.setattr(saving, 'check_file_exists_on_hf_hub', lambda *args, **kw: pytest.fail(f'asked the hub for {args}'))
+    run = train_adapter(replace(base, name='owner/model'), rows, tmp_path, replace(RECIPE, steps=2))
+    assert set(factors(run)) and all('lora_' in k for k in factors(run))
+
 def test_a_bar_where_one_is_asked_for(base, rows, tmp_path, capfd):
     import time
     train_adapter(base, rows, tmp_path, RECIPE, progress=True, report=lambda e: time.sleep(.5))
@@ -132,12 +140,12 @@ def unlearnable(n=8):
 
 def test_a_run_that_no_longer_learns_stops_and_keeps_its_best(base, rows, tmp_path):
     train, held = split(rows)[0], unlearnable()
-    run = train_adapter(base, train, tmp_path, replace(RECIPE, steps=60, rate=.5, patience=2), held_out=held)
+    run = train_adapter(base, train, tmp_path, replace(RECIPE, steps=60, rate=.5, patience=2), held_out=held, store=AdapterStore(tmp_path/'store'), name='x')
     looks = {e['step']: e['held_out_loss'] for e in run.history if 'held_out_loss' in e}
     best = min(looks, key=looks.get)
     assert max(looks) == best + 2*RECIPE.check_every < 60
+    assert run.version.scores['held_out_loss'] == looks[best] < looks[max(looks)]
     assert_same(factors(run), load_file(tmp_path/f'checkpoints/checkpoint-{best}/adapter_model.safetensors'))
-
 
 def test_patience_survives_an_interruption(base, rows, tmp_path):
     train, held, recipe = split(rows)[0], unlearnable(), replace(RECIPE, steps=60, rate=.5, patience=3)
@@ -151,24 +159,22 @@ def test_patience_survives_an_interruption(base, rows, tmp_path):
 # --- interruptions
 
 @pytest.mark.parametrize('error', [Stop, KeyboardInterrupt])
-def test_after_an_exception_the_run_goes_on(base, rows, trained, tmp_path, error):
+def test_after_an_exception_the_run_goes_on(base, pristine, rows, trained, tmp_path, error):
     train, held = split(rows)
-    before = fingerprint(base)
     with pytest.raises(error): train_adapter(base, train, tmp_path, RECIPE, held_out=held, report=stopper(4, error))
-    assert fingerprint(base) == before and not (tmp_path/'adapter').exists()
+    assert fingerprint(base) == pristine and not (tmp_path/'adapter').exists()
     seen = []
     assert_same(factors(train_adapter(base, train, tmp_path, RECIPE, held_out=held, report=seen.append)), factors(trained), rtol=1e-5, atol=1e-7)
     assert seen[0]['step'] == 4 # the first two steps were not done again
 
-def test_ctrl_c_ends_the_step_and_keeps_it(base, rows, trained, tmp_path):
-    train, held = split(rows)
-    before, handler = fingerprint(base), signal.getsignal(signal.SIGINT)
+def test_ctrl_c_ends_the_step_and_keeps_it(base, pristine, rows, trained, tmp_path):
+    (train, held), handler = split(rows), signal.getsignal(signal.SIGINT)
     def press(entry):
         if entry['step'] == 2 and 'held_out_loss' in entry:
             timer = threading.Timer(0, os.kill, (os.getpid(), signal.SIGINT))
             timer.start(); timer.join()
     with pytest.raises(KeyboardInterrupt, match='after step [23] of 6'): train_adapter(base, train, tmp_path, RECIPE, held_out=held, report=press)
-    assert fingerprint(base) == before and signal.getsignal(signal.SIGINT) is handler and not (tmp_path/'adapter').exists()
+    assert fingerprint(base) == pristine and signal.getsignal(signal.SIGINT) is handler and not (tmp_path/'adapter').exists()
     run = train_adapter(base, train, tmp_path, RECIPE, held_out=held)
     assert_same(factors(run), factors(trained), rtol=1e-5, atol=1e-7)
     assert [e for e in run.history if 'held_out_loss' in e] == [dict(step=e['step'], held_out_loss=pytest.approx(e['held_out_loss'], rel=1e-5)) for e in trained.history if 'held_out_loss' in e]
@@ -213,6 +219,7 @@ def test_a_run_that_is_killed_ends_as_if_it_had_not_been(base, base_folder, rows
     export_jsonl(rows, tmp_path/'rows.jsonl')
     killed = subprocess.run([sys.executable, '-c', KILLED, base_folder, tmp_path/'rows.jsonl', tmp_path/'killed', str(torch.get_num_threads())], capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert b'kernels' not in killed.stderr # nothing was looked for on the hub
     points = sorted(p.name for p in (tmp_path/'killed/checkpoints').glob('checkpoint-*'))
     assert points == ['checkpoint-2']
     shutil.copytree(tmp_path/'killed/checkpoints/checkpoint-2', torn := tmp_path/'killed/checkpoints/checkpoint-4')
