@@ -127,7 +127,7 @@ def site(out:Path, root:Path=ROOT):
         if name == 'index.ipynb': nb['cells'].append(dict(cell_type='markdown', id='sidebar', metadata={}, source=toctree(sidebar, pages)))
         (source/f'{pages[name]}.ipynb').parent.mkdir(parents=True, exist_ok=True)
         (source/f'{pages[name]}.ipynb').write_text(json.dumps(nb))
-    for folder in processed.rglob('images'): shutil.copytree(folder, source/folder.relative_to(processed))
+    for folder in list(processed.rglob('images')): shutil.copytree(folder, source/folder.relative_to(processed))    # a list, as the copies lie in there, too
     subprocess.run([sys.executable, '-m', 'sphinx', '-q', '-W', '--keep-going', '-E', '-b', 'html', '-c', root/'.ci', source, out], check=True)
 
 if __name__ == '__main__':
