@@ -38,7 +38,7 @@ def files(*folders:str) -> set[str]:
 def test_everything_of_the_package_is_in_the_wheel(wheel):
     assert {n for n in names(wheel) if n.startswith('rmn_lora/')} == files('rmn_lora') | files('rmn_lora/assets/pipelines')
 
-@pytest.mark.parametrize('pattern', ['rmn_lora/py.typed', 'rmn_lora/assets/dialects/*.yaml', 'rmn_lora/assets/pipelines/*.ipynb', 'rmn_lora/assets/base/*.safetensors'])
+@pytest.mark.parametrize('pattern', ['rmn_lora/py.typed', 'rmn_lora/assets/dialects/*.yaml', 'rmn_lora/assets/pipelines/*.ipynb', 'rmn_lora/assets/base/*.safetensors', 'rmn_lora/assets/adapters/.aliases/*.json'])
 def test_assets_are_in_the_wheel(wheel, pattern): assert [n for n in names(wheel) if Path(n).match(pattern)]
 
 def test_nothing_else_is_in_the_wheel(wheel): assert {n.partition('/')[0].partition('-')[0] for n in names(wheel)} == {'rmn_lora'}
