@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['HELD_OUT_NETWORKS', 'HELD_OUT_TOOLS', 'HELD_OUT_BRANDS', 'HELD_OUT_CODES', 'CONSONANTS', 'VOWELS', 'LETTERS',
-           'COMMON', 'PLACEMENTS', 'SPEAKING', 'VERBS', 'NOUNS', 'Example', 'EASY', 'FULL', 'KINDS', 'held_out_strings',
-           'seeded', 'pseudo_word', 'phrase', 'value', 'record', 'speaking_name', 'odd_name', 'opaque_names',
-           'column_names', 'some_fields', 'schema_card', 'tools_card', 'codes_card', 'tone_card', 'brief_for',
-           'copy_example', 'get_example', 'map_example', 'field_example', 'call_example', 'code_example',
+           'COMMON', 'PLACEMENTS', 'SPEAKING', 'VERBS', 'NOUNS', 'Turn', 'Example', 'EASY', 'FULL', 'KINDS',
+           'held_out_strings', 'seeded', 'pseudo_word', 'phrase', 'value', 'record', 'speaking_name', 'odd_name',
+           'opaque_names', 'column_names', 'some_fields', 'schema_card', 'tools_card', 'codes_card', 'tone_card',
+           'brief_for', 'copy_example', 'get_example', 'map_example', 'field_example', 'call_example', 'code_example',
            'tone_example', 'short_map_example', 'rename_example', 'short_call_example', 'raw_call_example',
-           'coded_call_example', 'raw_coded_call_example', 'example']
+           'coded_call_example', 'raw_coded_call_example', 'texts', 'example']
 
 # %% ../../nbs/40b_training.corpus.ipynb #ee829d8f
 import random, re
+from dataclasses import replace
 from collections.abc import Callable, Sequence
 from .cards import (FIELDS, IDS, WINDOWS, MONEY, ColumnRule, SchemaCard, Tool, ToolsCard, CodesCard, ToneCard, lines)
 
@@ -60,21 +61,26 @@ def seeded(
 
 CONSONANTS, VOWELS, LETTERS = 'bcdfghjklmnprstvwxz', 'aeiou', 'abcdefghijklmnoprstuvwxyz'
 
-def _log_int(rng, hi): return int(hi**rng.random()) - (rng.random() < .08)
+def _log_int(rng, hi): return 0 if rng.random() < .08 else int(hi**rng.random())
 
 def _money(rng, hi=10_000):
-    cents = int((hi*100)**rng.random())
+    cents = _log_int(rng, hi*100)
     return f'{cents//100}.{cents%100:02d}'
 
 def _digits(rng, lo, hi): return ''.join(rng.choices('0123456789', k=rng.randint(lo, hi)))
 
+def _letters(rng, lo, hi):
+    text = ''.join(rng.choices(LETTERS, k=rng.randint(lo, hi)))
+    return text.upper() if rng.random() < .6 else text
+
 def _id(rng):
     style = rng.random()
-    if style < .33: return _digits(rng, 4, 9)
-    if style < .4: return _digits(rng, 12, 15)
-    if style < .6: return f'{"".join(rng.choices("ABCDEFGHJKLMNPRSTUVWXYZ", k=rng.randint(1, 3)))}{rng.choice("-_")}{_digits(rng, 2, 5)}'
-    if style < .8: return 'B0' + ''.join(rng.choices('0123456789BCDFGHJKLMNPRSTVWXYZ', k=rng.randint(5, 8)))
-    return ''.join(rng.choices(LETTERS, k=rng.randint(2, 5))) + rng.choice('-_') + _digits(rng, 1, 4)
+    if style < .25: return _digits(rng, 4, 9)
+    if style < .35: return _digits(rng, 10, 18)
+    if style < .5: return 'B0' + ''.join(rng.choices('0123456789BCDFGHJKLMNPRSTVWXYZ', k=rng.randint(5, 8)))
+    text = _letters(rng, 1, 4) + rng.choice(('', '', '-', '_')) + rng.choice(('', '', '0', '00')) + _digits(rng, 1, 7)
+    if style < .85: return text
+    return text + rng.choice('-_') + (_digits(rng, 1, 4) if rng.random() < .7 else _letters(rng, 1, 3))
 
 def pseudo_word(rng:random.Random)->str:
     "A word nobody has seen: two or three syllables."
@@ -99,7 +105,7 @@ def value(rng:random.Random, field:str)->str:
     if field == 'product': return phrase(rng, 1, 2)
     if field == 'placement': return rng.choice(PLACEMENTS)
     if field in MONEY: return _money(rng)
-    return str(max(0, _log_int(rng, 100_000 if field == 'impressions' else 3_000)))
+    return str(_log_int(rng, 100_000 if field == 'impressions' else 3_000))
 
 def record(rng:random.Random, fields:Sequence[str])->dict:
     "A report row in canonical terms; now and then a value is missing."
@@ -204,7 +210,15 @@ def brief_for(rng:random.Random, tone:ToneCard)->dict:
     return dict(product=phrase(rng, 1, 3), benefit=' '.join(words), price=_money(rng, 100))
 
 # %% ../../nbs/40b_training.corpus.ipynb #b3254d0a
-Example = tuple[list, str, str] # cards, question, answer
+Turn = tuple[str, str] # question, answer
+Example = tuple[list, list[Turn]] # cards, turns
+
+def _some(rng, items, most=4): return rng.sample(items, rng.randint(1, min(most, len(items))))
+
+def _about(shown, turns):
+    "The first question carries the lines that all of them are about."
+    (question, answer), *rest = turns
+    return [(f'{shown}\n{question}', answer), *rest]
 
 def _shuffled(rng, card, chance=.3):
     "The same schema with its lines in another order, so that position alone is no answer."
@@ -213,64 +227,55 @@ def _shuffled(rng, card, chance=.3):
 def copy_example(rng:random.Random)->Example:
     "Copying: the first thing a small model has to learn."
     text = '\n'.join(f'{odd_name(rng)}={value(rng, rng.choice(FIELDS))}' for _ in range(rng.randint(1, 5)))
-    return [], f'Copy\n{text}', text
+    return [], [(f'Copy\n{text}', text)]
 
 def get_example(rng:random.Random)->Example:
-    "Looking one value up."
-    names = column_names(rng, some_fields(rng, 2, 6))
-    values = [value(rng, rng.choice(FIELDS)) for _ in names]
-    i = rng.randrange(len(names))
-    return [], '\n'.join(f'{n}={v}' for n, v in zip(names, values)) + f'\nGet {names[i]}', values[i]
+    "Looking values up."
+    names = column_names(rng, some_fields(rng, 2, 7))
+    told = {n: value(rng, rng.choice(FIELDS)) for n in names}
+    return [], _about(lines(told), [(f'Get {n}', told[n]) for n in _some(rng, names, 6)])
 
 def map_example(rng:random.Random, lo:int=5, hi:int=9, ops:bool=True)->Example:
     "A report row and its schema card."
     fields = some_fields(rng, lo, hi)
     card, rec = schema_card(rng, fields, ops), record(rng, fields)
     extra = [tools_card(rng, fields, 2)] if hi > 4 and rng.random() < .08 else []
-    return [_shuffled(rng, card), *extra], card.ask(rec), card.answer(rec)
+    return [_shuffled(rng, card), *extra], [(card.ask(rec), card.answer(rec))]
 
 def field_example(rng:random.Random)->Example:
-    "One field of a report row."
+    "Some fields of a report row, one at a time."
     fields = some_fields(rng, 2, 7)
-    card, rec, f = schema_card(rng, fields), record(rng, fields), rng.choice(fields)
-    return [_shuffled(rng, card)], f'{card.raw(rec)}\nGet {f}', SchemaCard(tuple(c for c in card.columns if c.field == f)).answer(rec)
+    card, rec = schema_card(rng, fields), record(rng, fields)
+    turns = [(f'Get {c.field}', SchemaCard((c,)).answer(rec)) for c in _some(rng, card.columns, 5)]
+    return [_shuffled(rng, card)], _about(card.raw(rec), turns)
 
-def call_example(rng:random.Random, raw:bool=False, codes:bool=False, lo:int=4, hi:int=9, n:tuple[int, int]=(2, 6))->Example:
-    "An objective and a record: canonical, or as a retailer's report writes it (`raw`); `codes` adds a category."
-    fields = some_fields(rng, lo, hi)
+def call_example(rng:random.Random, raw:bool=False, codes:bool=False, lo:int=4, hi:int=9, n:tuple[int, int]=(2, 7))->Example:
+    "Objectives and a record: canonical, or as a retailer's report writes it (`raw`); `codes` adds a category."
+    fields, cards = some_fields(rng, lo, hi), []
     if codes and 'product' not in fields: fields[rng.randrange(len(fields))] = 'product'
-    rec = record(rng, fields)
-    cards:list = []
-    args = list(fields)
+    rec, schema = record(rng, fields), schema_card(rng, fields)
+    tools = tools_card(rng, fields, rng.randint(*n))
+    if raw: cards.append(_shuffled(rng, schema))
     if codes:
         card = codes_card(rng, rng.randint(2, 7))
         rec['product'] = rng.choice(card.codes)[0]
+        tools = ToolsCard(tuple(replace(t, args=tuple(rng.sample(args := ('category', *t.args[:3]), len(args)))) for t in tools.tools))
         cards.append(card)
-        args.append('category')
-    schema = schema_card(rng, fields)
-    shown = schema.raw(rec) if raw else lines(rec)
-    if raw: cards.append(_shuffled(rng, schema))
-    tools = tools_card(rng, args, rng.randint(*n))
-    tool = rng.choice(tools.tools)
-    if codes:
-        rec = card.add(rec)
-        if 'category' not in tool.args:
-            chosen = Tool(tool.objective, tool.name, tuple(rng.sample((*tool.args[:3], 'category'), len(tool.args[:3]) + 1)))
-            tools, tool = ToolsCard(tuple(chosen if t is tool else t for t in tools.tools)), chosen
-    cards.append(tools)
-    return rng.sample(cards, len(cards)) if rng.random() < .5 else cards, tools.ask(tool, shown), tool.call(rec)
+    shown, cards = schema.raw(rec) if raw else lines(rec), [*cards, tools]
+    if codes: rec = card.add(rec)
+    first, *others = _some(rng, tools.tools, 3)
+    turns = [(tools.ask(first, shown), first.call(rec)), *((f'objective={t.objective}', t.call(rec)) for t in others)]
+    return rng.sample(cards, len(cards)) if rng.random() < .5 else cards, turns
 
 def code_example(rng:random.Random)->Example:
-    "A product's category."
+    "The categories of products."
     card = codes_card(rng, rng.randint(2, 9))
-    p, c = rng.choice(card.codes)
-    return [card], f'product={p}\nGet category', c
+    return [card], [(f'product={p}\nGet category', c) for p, c in _some(rng, card.codes)]
 
 def tone_example(rng:random.Random)->Example:
-    "A brief and the copy that keeps the brand's rules."
+    "Briefs and the copy that keeps the brand's rules."
     tone = tone_card(rng)
-    brief = brief_for(rng, tone)
-    return [tone], tone.ask(brief), tone.answer(brief)
+    return [tone], [(tone.ask(brief), tone.answer(brief)) for brief in (brief_for(rng, tone) for _ in range(rng.randint(1, 3)))]
 
 def short_map_example(rng:random.Random)->Example: return map_example(rng, 1, 4)
 def rename_example(rng:random.Random)->Example: return map_example(rng, 1, 3, ops=False)
@@ -279,17 +284,21 @@ def raw_call_example(rng:random.Random)->Example: return call_example(rng, raw=T
 def coded_call_example(rng:random.Random)->Example: return call_example(rng, codes=True)
 def raw_coded_call_example(rng:random.Random)->Example: return call_example(rng, raw=True, codes=True)
 
-EASY:dict[Callable, float] = {copy_example: 2, get_example: 2, rename_example: 3, short_map_example: 2, field_example: 2, short_call_example: 2, code_example: 1, tone_example: 1}
-FULL:dict[Callable, float] = {copy_example: .4, get_example: .6, short_map_example: 2, map_example: 4.5, field_example: 1.5, call_example: 2, raw_call_example: 3,
-    coded_call_example: .6, raw_coded_call_example: 1, code_example: .3, tone_example: 1.5}
-KINDS = dict(map=map_example, call=call_example, raw_call=raw_call_example, coded_call=raw_coded_call_example, tone=tone_example)
+EASY:dict[Callable, float] = {copy_example: 1, get_example: 3, rename_example: 3, short_map_example: 2, field_example: 2, short_call_example: 2, code_example: 1, tone_example: 1}
+FULL:dict[Callable, float] = {copy_example: .2, get_example: .5, short_map_example: 1.5, map_example: 4.5, field_example: 1.5, call_example: 3, raw_call_example: 3.5,
+    coded_call_example: .5, raw_coded_call_example: 1, code_example: .3, tone_example: 2}
+KINDS = dict(get=get_example, map=map_example, call=call_example, raw_call=raw_call_example, coded_call=raw_coded_call_example, tone=tone_example)
+
+def texts(cards:Sequence, turns:Sequence[Turn])->str:
+    "All that an example says."
+    return '\n'.join((*map(str, cards), *(text for turn in turns for text in turn)))
 
 def example(
     rng:random.Random, # Its state decides the example
-    easy:bool=False, # First quarter of the curriculum
+    easy:bool=False, # As the curriculum begins
 )->Example:
     "One example that holds nothing held out."
     kinds = EASY if easy else FULL
     while True:
-        cards, question, answer = rng.choices(list(kinds), list(kinds.values()))[0](rng)
-        if not _held_out.search('\n'.join((*map(str, cards), question, answer))): return cards, question, answer
+        cards, turns = rng.choices(list(kinds), list(kinds.values()))[0](rng)
+        if not _held_out.search(texts(cards, turns)): return cards, turns

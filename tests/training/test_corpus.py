@@ -5,9 +5,7 @@ import pytest
 
 from rmn_lora.training import corpus
 from rmn_lora.training.cards import FIELDS
-from rmn_lora.training.corpus import (EASY, FULL, HELD_OUT_BRANDS, HELD_OUT_CODES, HELD_OUT_NETWORKS, HELD_OUT_TOOLS, KINDS, example, held_out_strings, seeded)
-
-def text(drawn): return '\n'.join((*map(str, drawn[0]), *drawn[1:]))
+from rmn_lora.training.corpus import (EASY, FULL, HELD_OUT_BRANDS, HELD_OUT_CODES, HELD_OUT_NETWORKS, HELD_OUT_TOOLS, KINDS, example, held_out_strings, seeded, texts)
 
 DIGEST = '''
 import hashlib
@@ -28,13 +26,13 @@ def test_seeds_and_purposes_differ():
 
 # --- nothing held out
 
-def leaks(texts):
+def leaks(drawn):
     "Held-out strings that stand in any of the texts; looked for one by one, not with the corpus' own pattern."
-    return {s for t in texts for s in held_out_strings() if s in t}
+    return {s for t in drawn for s in held_out_strings() if s in t}
 
 def draw(n, seed=0):
     rng = random.Random(seed)
-    return (text(example(rng, i%3 == 0)) for i in range(n))
+    return (texts(*example(rng, i%3 == 0)) for i in range(n))
 
 def test_twenty_thousand_examples_hold_nothing_held_out(): assert leaks(draw(20_000)) == set()
 
@@ -66,13 +64,16 @@ def test_held_out_cards_speak_of_canonical_fields_only():
 def test_every_answer_follows_from_what_is_shown(make, answer_by_text):
     rng = random.Random(make.__name__)
     for _ in range(300):
-        cards, question, answer = make(rng)
-        assert answer_by_text(cards, question) == answer, text((cards, question, answer))
+        cards, turns = make(rng)
+        shown = turns[0][0].rpartition('\n')[0]
+        for i, (question, answer) in enumerate(turns): # a later question of one line is about the lines of the first
+            asked = question if i == 0 or '\n' in question else f'{shown}\n{question}'
+            assert answer_by_text(cards, asked) == answer, texts(cards, turns)
 
 def test_the_curriculum_begins_with_what_is_short():
     def mean(easy):
         rng = random.Random(0)
-        return sum(len(text(example(rng, easy))) for _ in range(2000))/2000
+        return sum(len(texts(*example(rng, easy))) for _ in range(2000))/2000
     assert mean(True) < .75*mean(False)
 
 def test_names_are_many():

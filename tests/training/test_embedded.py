@@ -50,7 +50,7 @@ def test_no_token_is_a_held_out_string(base):
 
 def test_no_held_out_string_is_said_unasked(base):
     rng = random.Random('said')
-    asked = [chat(q, cards) for make in KINDS.values() for cards, q, _ in (make(rng) for _ in range(12))]
+    asked = [chat(turns[0][0], cards) for make in KINDS.values() for cards, turns in (make(rng) for _ in range(12))]
     answers = base.generate(asked, max_new_tokens=100)
     bare = base.generate(['', 'Write copy\nproduct=tea\nbenefit=warm\nprice=1.00', 'Call a tool\nspend=1.00\nobjective=save'], max_new_tokens=60)
     assert not [s for s in held_out_strings() for a in answers + bare if s in a]

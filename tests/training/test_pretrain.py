@@ -1,5 +1,6 @@
 "training.pretrain: the same model after any interruption, the same tokenizer from a seed, and figures that count right."
 import functools, hashlib, os, subprocess, sys
+from itertools import groupby
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from rmn_lora.adapters.base import load_base, verify_checksums
 from rmn_lora.errors import BaseModelError
 from rmn_lora.training import pretrain
 from rmn_lora.training.cards import chat
-from rmn_lora.training.corpus import held_out_strings, seeded
+from rmn_lora.training.corpus import example, held_out_strings, seeded
 from rmn_lora.training.pretrain import END, KINDS, ROLES, Pretraining, Recipe, batches, card_loss, new_model, probe, save_base, train_tokenizer
 
 TINY = Recipe(tokens=55_000, batch=1024, width=32, layers=1, heads=2, ff=64, vocab=400)
@@ -131,9 +132,25 @@ def test_batches_hold_questions_and_answers(tokenizer):
     for ids, part in got:
         assert ids.numel() <= TINY.batch or len(ids) == 1
         for row, kinds in zip(ids, part):
-            assert kinds.tolist() == [1]*(kinds == 1).sum() + [2]*(kinds == 2).sum() + [0]*(kinds == 0).sum() and (row[kinds == 0] == 0).all()
-            prompt, answer = tokenizer.decode(row[kinds == 1]), tokenizer.decode(row[kinds == 2])
-            assert prompt.startswith(('<|system|>', '<|user|>')) and prompt.endswith('<|assistant|>') and answer.endswith(END) and answer.count(END) == 1
+            end = int((kinds > 0).sum())
+            assert (row[end:] == 0).all() and (kinds[end:] == 0).all() and (kinds[:end] > 0).all()
+            said = [(kind, tokenizer.decode([row[i] for i, _ in piece])) for kind, piece in groupby(enumerate(kinds[:end].tolist()), lambda pair: pair[1])]
+            assert [kind for kind, _ in said] == [1, 2]*(len(said)//2)
+            for kind, text in said:
+                if kind == 1: assert text.startswith(('<|system|>', '<|user|>')) and text.endswith('<|assistant|>')
+                else: assert text.endswith(END) and text.count(END) == 1
+            assert sum(text.startswith('<|system|>') for _, text in said[1:]) == 0
+    assert any(kinds.diff().clamp(min=0).sum() > 1 for _, part in got for kinds in part), 'no example has several turns'
+
+def test_turns_are_those_of_the_template(tokenizer):
+    "Prompts and answers, encoded one by one, are the conversation that the template writes."
+    for pool in range(20):
+        (ids, _), = batches(TINY, tokenizer, pool, .9, 1)
+        rng = seeded(TINY.seed, 'pool', pool)
+        cards, turns = example(rng, rng.random() < 0) # the curriculum draws first
+        system = [dict(role='system', content='\n'.join(map(str, cards)))] if cards else []
+        said = [dict(role=role, content=text) for turn in turns for role, text in zip(('user', 'assistant'), turn)]
+        assert ids[0].tolist() == tokenizer.apply_chat_template(system + said, return_dict=False)
 
 def test_the_loss_is_that_of_the_answer_and_some_of_the_prompt(tokenizer):
     model, (ids, part) = new_model(TINY, tokenizer), batches(TINY, tokenizer, 0, .9, 30)[0]
