@@ -209,5 +209,5 @@ def salvage(
     copy = scratch/f'{r.name}.salvaged'
     lines.filter(~bad).select(good).sink_csv(copy, include_header=False, quote_style='never', separator='\x01')
     aside = lines.filter(bad).collect()
-    refused = aside.select(source_report=pl.lit(r.name), line=LINE, column=pl.lit(None, pl.String), value=pl.col('line').str.slice(0, 80), reason=pl.lit(why), row='line')
+    refused = aside.select(source_report=pl.lit(r.name), line=pl.col(LINE).cast(pl.Int64), column=pl.lit(None, pl.String), value=pl.col('line').str.slice(0, 80), reason=pl.lit(why), row='line')
     return Report(r.name, copy, r.kind, r.columns, r.separator, 0, True, refused)

@@ -68,6 +68,7 @@ ACCEPTED = { # file, its text or bytes, rows in, rows quarantined, a word of the
     'a comma too many': ('w.csv', GOOD + ROW.replace('12.50', '12,50'), 4, 1, 'more fields'),
     'two commas too many': ('w.csv', GOOD + ROW.replace('12.50', '1,2,50'), 4, 1, 'more fields'),
     'unclosed quote': ('w.csv', HEAD + ROW + ROW.replace('5551', '"5551') + ROW, 3, 1, 'quote'),
+    'unclosed quote and a bad cell': ('w.csv', HEAD + ROW + ROW.replace('5551', '"5551') + ROW.replace('2026-', '20x6-'), 3, 2, ''),
     'quoted line break': ('w.csv', (HEAD + ROW).replace('itemId', 'itemName').replace('5551', '"two\nlines"') + ROW, 2, 0, ''),
     'formula': ('w.csv', GOOD + ROW.replace('12.50', '=SUM(A1:A9)'), 4, 1, 'not a number'),
     'other currency': ('w.csv', GOOD + ROW.replace('12.50', '€12.50'), 4, 1, 'sign'),
