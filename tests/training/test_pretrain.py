@@ -194,7 +194,7 @@ def test_the_probe_agrees_with_generating(base_folder, tokenizer):
     def right(kind):
         rng = seeded('probe', 1, kind)
         drawn = [KINDS[kind](rng) for _ in range(3)]
-        return sum(a == b for a, b in zip(base.generate([chat(q, c) for c, q, _ in drawn], 8), [a for *_, a in drawn]))/3
+        return sum(a == b for a, b in zip(base.generate([chat(turns[0][0], c) for c, turns in drawn], 8), [turns[0][1] for _, turns in drawn]))/3
     assert probe(base.model, tokenizer, n=3) == {k: right(k) for k in KINDS}
 
 # --- shipping
