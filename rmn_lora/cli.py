@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 import typer
 from . import __version__
-from .errors import PipelineError, WorkbenchError
+from .errors import PipelineError, ReportError, WorkbenchError
 
 # %% ../nbs/85_cli.ipynb #72741ba1
 class Commands(typer.core.TyperGroup):
@@ -79,22 +79,33 @@ def pipelines():
         typer.echo(f'{name}: {pipeline_title(path)}')
         for p in pipeline_parameters(path): typer.echo(f'    -p {p.name}={p.default!r}  {p.type}. {p.help}')
 
-def _text_parameters(pairs:list[str]|None) -> dict[str,str]:
-    "`key=value` texts as a dict. Raises `PipelineError` for another form."
-    pairs = pairs or []
-    for pair in pairs:
-        if not pair.partition('=')[1]: raise PipelineError(f'-p {pair} has no value.', 'Write -p key=value.')
-    return {key.strip(): value for key,_,value in (pair.partition('=') for pair in pairs)}
+def _text_parameters(notebook, pairs:list[str]|None) -> dict[str,str]:
+    "`key=value` texts as a dict; a list may come in parts. Raises `PipelineError` for another form, and for any other key that is given twice."
+    from rmn_lora.pipelines import pipeline_parameters
+    lists,found = {p.name for p in pipeline_parameters(notebook) if p.type.startswith('list')},{}
+    for pair in pairs or []:
+        key,equals,value = pair.partition('=')
+        key = key.strip()
+        if not equals: raise PipelineError(f'-p {pair} has no value.', 'Write -p key=value.')
+        if key in found and key not in lists: raise PipelineError(f'-p {key} is given twice, as {found[key]!r} and as {value!r}.', 'Give it once.')
+        found[key] = f'{found[key]},{value}' if key in found else value
+    return found
 
 def _run(notebook, pairs, out):
     "Run a notebook, showing its progress and where its results are."
     from rmn_lora.pipelines import check_parameters, run_pipeline
-    values = check_parameters(notebook, _text_parameters(pairs), text=True)
+    values = check_parameters(notebook, _text_parameters(notebook, pairs), text=True)
     _report(run_pipeline(notebook, out=out, console=_console(), **values))
 
 def _report(run):
     for name,value in run.results.items(): typer.echo(f'{name} = {value}')
     typer.echo(f'Report: {run.report}')
+    _problems(run.results.get('problems', []))
+
+def _problems(told:list[str]):
+    "End with what went wrong, if anything did."
+    for problem in told: typer.echo(problem, err=True)
+    if told: raise typer.Exit(1)
 
 # %% ../nbs/85_cli.ipynb #42454fea
 Pairs = Annotated[list[str]|None, typer.Option('--param', '-p', metavar='KEY=VALUE', help='A parameter; `rmn-lora pipelines` lists them.')]
@@ -108,6 +119,8 @@ def run(
     resume:Annotated[str|None, typer.Option(help='Go on with a failed or interrupted run: its folder, or a part of its name.')]=None,
 ):
     """Run a pipeline. Relative paths in parameters start at the project root.
+
+    The exit status is 1 if it failed, or states problems.
 
     Example: rmn-lora run harmonize -p inputs=data
 
@@ -169,27 +182,39 @@ def compare(
            right=('change',))
 
 # %% ../nbs/85_cli.ipynb #ea977db0
+def _given(pairs:list[str]|None) -> dict[str,dict[str,Any]]:
+    "`network.key=value` texts as `DataHarmonizer` takes them. Raises `ReportError` for another form."
+    found: dict[str,dict[str,Any]] = {}
+    for pair in pairs or []:
+        name,_,value = pair.partition('=')
+        network,_,key = name.rpartition('.')
+        read = int if key.endswith('_days') else {'true': True, 'false': False}.__getitem__ if key == 'ntb' else str
+        try: found.setdefault(network, {})[key] = read(value)
+        except (ValueError, KeyError): raise ReportError(f'--given {pair}: {key} is {value!r}.', 'Give true or false.' if key == 'ntb' else 'Give a whole number of days.') from None
+        if not (network and key and value): raise ReportError(f'--given {pair} is not NETWORK.KEY=VALUE.', 'Write it as in criteo.window_days=30.')
+    return found
+
 @app.command()
 def harmonize(
     paths:Annotated[list[Path], typer.Argument(metavar='PATH...', help='Reports: files, folders or patterns.')],
-    out:Annotated[Path, typer.Option(help='Folder for the tables: new, or of an earlier run.')],
-    network:Annotated[str|None, typer.Option(help='The network of all reports; recognised from each header if not given.')]=None,
+    out:Annotated[Path, typer.Option(file_okay=False, help='Folder for the tables: new, or of an earlier run.')],
+    network:Annotated[str|None, typer.Option(help='The network of all reports, or the YAML file of its dialect; recognised from each header if not given.')]=None,
+    given:Annotated[list[str]|None, typer.Option(metavar='NETWORK.KEY=VALUE', help='What only the request or the account knows, as criteo.window_days=30 or criteo.currency=USD.')]=None,
     as_of:Annotated[str|None, typer.Option(metavar='DATE', help='Day on which the reports were pulled; without it no figure is known to be final.')]=None,
 ):
     """Read raw reports into the canonical tables; rows in = rows out + quarantined.
 
-    The exit status is 1 if a report was refused; the others are read all the same.
+    The exit status is 1 if a report was refused, though the others are read all the same, or if no row could be read.
 
     Example: rmn-lora harmonize data --out tables
     """
     from rmn_lora.rmis.harmonize import DataHarmonizer
-    done = DataHarmonizer(as_of=as_of).harmonize(paths, out, network, quiet=True)
+    done = DataHarmonizer(_given(given), as_of).harmonize(paths, out, network, quiet=True)
     counts = ['rows_in','rows_out','repaired','quarantined']
     _table(['report','network',*counts], done.counts().select('report', 'network', *counts).rows(), right=tuple(counts))
     if done.quarantined: _table(['report','column','reason','rows','first line'], done.reasons().select('source_report', 'column', 'reason', 'rows', 'line').rows(), right=('rows','first line'))
     typer.echo(f'{done.equation()}\nTables: {out}')
-    for report,why in done.refused.items(): typer.echo(f'Refused {report}: {why}', err=True)
-    if done.refused: raise typer.Exit(1)
+    _problems([*([] if done.rows_out else [f'No row could be read: {done.equation()}.']), *(f'Refused {report}: {why}' for report,why in done.refused.items())])
 
 # %% ../nbs/85_cli.ipynb #ec9e311e
 def main(): app(prog_name='rmn-lora')

@@ -15,6 +15,7 @@ from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
+from pydantic import TypeAdapter, ValidationError
 from .errors import PipelineError
 from .settings import load_settings
 
@@ -22,13 +23,15 @@ from .settings import load_settings
 FIGURES = 'application/vnd.rmn-lora.figures+json'
 
 def results(**figures:Any):
-    "State figures of this run; a name stated again replaces the former. Raises `PipelineError` for what JSON cannot hold."
+    "State figures of this run; a name stated again replaces the former. Raises `PipelineError` for what JSON cannot hold, and for `problems` that are no list of texts."
     from IPython.display import display
     checked = {}
     for name,value in figures.items():
         try: checked[name] = json.loads(json.dumps(value, allow_nan=False, default=lambda o: o.item()))
         except (TypeError, ValueError, AttributeError):
             raise PipelineError(f'The figure {name} is {value!r}.', 'State numbers, texts, lists and dicts; null for what is not defined.') from None
+    told = checked.get('problems', [])
+    if not (isinstance(told, list) and all(isinstance(p, str) for p in told)): raise PipelineError(f'problems is {told!r}.', 'State a list of texts, one for each thing that went wrong.')
     width = max(map(len, checked), default=0)
     display({FIGURES: list(checked.items()), 'text/plain': '\n'.join(f'{k:<{width}}  {v}' for k,v in checked.items())}, raw=True)
 
@@ -60,6 +63,13 @@ def write_json(path:Path, data:dict):
     part.write_text(json.dumps(data, indent=1, ensure_ascii=False) + '\n')
     part.replace(path)
 
+def _read_json(path:Path) -> dict:
+    "What a run's file holds. Raises `PipelineError` if that is no JSON object."
+    try: data = json.loads(path.read_text())
+    except (OSError, ValueError) as e: raise PipelineError(f'{path} cannot be read: {e}.', 'Restore the file, or remove its folder.') from None
+    if isinstance(data, dict): return data
+    raise PipelineError(f'{path} holds {data!r:.40}, which is no JSON object.', 'Restore the file, or remove its folder.')
+
 def installed_versions() -> dict[str,str]:
     "Versions of this package and of those of its requirements, extras included, that are installed."
     names = {'rmn-lora'} | {re.match(r'[\w.-]+', r)[0] for r in metadata.requires('rmn-lora') or []}
@@ -85,7 +95,7 @@ class Run:
     parameters:dict[str,Any]
     settings:dict[str,str] = field(default_factory=lambda: {r.key: r.value for r in load_settings().rows()})
     versions:dict[str,str] = field(default_factory=installed_versions)
-    status:str = 'running' # running, done, failed, interrupted
+    status:str = 'running' # running, done, failed, interrupted; in a list, unreadable
     started:str = field(default_factory=lambda: datetime.now().astimezone().isoformat(timespec='seconds'))
     seconds:float = 0. # In all attempts together
     attempt:int = 1
@@ -99,7 +109,7 @@ class Run:
     @property
     def results(self) -> dict[str,Any]:
         path = self.folder/'results.json'
-        return json.loads(path.read_text()) if path.exists() else {}
+        return _read_json(path) if path.exists() else {}
 
     def __repr__(self): return f'Run({self.folder.name}, {self.status})'
 
@@ -107,24 +117,33 @@ class Run:
 
     @classmethod
     def load(cls, folder:Path) -> 'Run':
-        "Read a run. One that says it is running, but whose process is gone, was interrupted."
-        run = cls(folder=folder, **json.loads((folder/'run.json').read_text()))
+        "Read a run. One that says it is running, but whose process is gone, was interrupted. Raises `PipelineError` for a record that cannot be read."
+        record = _read_json(folder/'run.json')
+        try: run = TypeAdapter(cls).validate_python(record | {'folder': folder})
+        except ValidationError as e:
+            wrong = e.errors()[0]
+            raise PipelineError(f"{folder/'run.json'} is no record of a run: {wrong['loc'][0]}: {wrong['msg']}.", 'Restore the file, or remove its folder.') from None
         if run.status == 'running' and not _alive(*run.process): run.status = 'interrupted'
         return run
 
 # %% ../nbs/79_runs.ipynb #42e93f4d
+def _listed(folder:Path) -> Run:
+    "A run, or where its record cannot be read, what is known without it."
+    try: return Run.load(folder)
+    except PipelineError: return Run(folder, folder.name, '', {}, {}, {}, status='unreadable', started='')
+
 def list_runs() -> list[Run]:
-    "All runs of this project, the newest first."
+    "All runs of this project, the newest first; last those whose record cannot be read."
     folders = [p.parent for p in load_settings().paths.runs.glob('*/run.json')]
-    return sorted((Run.load(f) for f in folders), key=lambda r: (r.started, r.folder.name), reverse=True)
+    return sorted((_listed(f) for f in folders), key=lambda r: (r.started, r.folder.name), reverse=True)
 
 def find_run(run:str|Path|Run) -> Run:
-    "A run by its folder or a part of its name. Raises `PipelineError` if none or several fit."
+    "A run by its folder or a part of its name. Raises `PipelineError` if none or several fit, or its record cannot be read."
     if isinstance(run, Run): return Run.load(run.folder)
     if (Path(run)/'run.json').is_file(): return Run.load(Path(run).resolve())
     known = list_runs()
     found = [r for r in known if r.folder.name == str(run)] or [r for r in known if str(run) in r.folder.name]
-    if len(found) == 1: return found[0]
+    if len(found) == 1: return Run.load(found[0].folder)
     names = ', '.join(r.folder.name for r in (found or known)[:5])
     raise PipelineError(f'{len(found) or "No"} runs are called {str(run)!r}.', f'Name one of {names}.' if names else 'There are no runs yet.')
 

@@ -34,7 +34,6 @@ class ModelSettings(Section):
 class TrainingSettings(Section):
     "How training runs."
     threads:int = Field(default=0, ge=0, description='Processor threads; 0 for all cores.')
-    seed:int = Field(default=0, ge=0, description='The seed of every run that is not given one.')
 
 # %% ../nbs/01_settings.ipynb #a2536b90
 class SettingRow(NamedTuple):
@@ -133,6 +132,13 @@ def _build(section:str, cls:type[Section], values:dict) -> Section:
                             _allowed(cls.model_fields[key]) or problem['msg']) from None
 
 # %% ../nbs/01_settings.ipynb #d4d37ab4
+def _folder(root:Path, key:str, path:Path, source:str) -> Path:
+    "A path of [paths] from the root. Raises `SettingsError` if it can be no folder."
+    try: folder = root/path.expanduser()
+    except RuntimeError: raise SettingsError(f"{source}: [paths] {key} is '{path}', and there is no such home folder.", 'Write the whole path.') from None
+    if folder.is_file(): raise SettingsError(f"{source}: [paths] {key} is '{path}', which is a file.", 'Name a folder, or move the file away.')
+    return folder
+
 def load_settings() -> Settings:
     "The settings in force now. Raises `SettingsError` for an unknown key or a value that it cannot have."
     root = project_root()
@@ -140,5 +146,5 @@ def load_settings() -> Settings:
     found = (_read_ini(ini) if ini.is_file() else {}) | _read_environ(os.environ)
     _refuse_unknown(found)
     built: dict[str,Any] = {name: _build(name, cls, {k: v for (s,k),v in found.items() if s == name}) for name,cls in SECTIONS.items()}
-    built['paths'] = PathSettings(**{k: root/v.expanduser() for k,v in built['paths']})
+    built['paths'] = PathSettings(**{k: _folder(root, k, v, found.get(('paths',k), ('','default'))[1]) for k,v in built['paths']})
     return Settings(root=root, sources={f'{s}.{k}': source for (s,k),(_,source) in found.items()}, **built)

@@ -55,12 +55,14 @@ def test_pipelines_are_listed_with_their_parameters(project):
         for p in pipeline_parameters(path): assert f'-p {p.name}=' in output
 
 @pytest.mark.parametrize('words,message', [(['nothing'], "No pipeline is called 'nothing'"), (['p.ipynb', '-p', 'n'], '-p n has no value'), (['p.ipynb', '-p', 'n=x'], "n is 'x', but takes int"),
-                                           (['p.ipynb', '-p', 'm=1'], "no parameter 'm'"), (['p.ipynb', '--out', '.'], 'not empty'), (['--resume', 'x'], "No runs are called 'x'")])
+                                           (['p.ipynb', '-p', 'm=1'], "no parameter 'm'"), (['p.ipynb', '--out', '.'], 'not empty'), (['p.ipynb', '--out', 'p.ipynb'], 'p.ipynb cannot be'), (['broken.ipynb'], 'broken.ipynb is no notebook'),
+                                           (['p.ipynb', '-p', 'n=1', '-p', 'n=2'], "-p n is given twice, as '1' and as '2'"), (['--resume', 'x'], "No runs are called 'x'")])
 def test_what_is_refused_before_anything_starts(project, words, message):
     cells = [new_markdown_cell('# p'), new_code_cell('n = 1', metadata={'tags': ['parameters']})]
     nbformat.write(new_notebook(cells=cells), project/'p.ipynb')
+    (project/'broken.ipynb').write_text('not JSON')
     r = rmn('run', *words)
-    assert r.exit_code == 1 and message in r.stderr and not (project/'runs').exists()
+    assert r.exit_code == 1 and isinstance(r.exception, SystemExit) and message in r.stderr and not (project/'runs').exists()
 
 def test_tours_are_the_projects(project):
     assert rmn('tour').exit_code == 1 and 'There are no tours here' in rmn('tour').stderr
@@ -86,3 +88,41 @@ def test_runs_and_compare(project):
 def test_the_installed_command(project):
     r = subprocess.run([os.path.join(os.path.dirname(sys.executable), 'rmn-lora'), 'runs', 'too many'], check=False, capture_output=True, text=True)
     assert r.returncode == 2 and 'Usage: rmn-lora runs' in r.stderr
+
+def test_a_list_may_be_given_in_parts(project):
+    from rmn_lora.cli import _text_parameters
+    cells = [new_code_cell("inputs = ['data']\nn = 1", metadata={'tags': ['parameters']})]
+    nbformat.write(new_notebook(cells=cells), project/'p.ipynb')
+    assert _text_parameters('p.ipynb', ['inputs=a', 'n=2', 'inputs=b,c']) == {'inputs': 'a,b,c', 'n': '2'}
+
+@pytest.mark.parametrize('value', ['file', '~no-such-user'])
+def test_runs_that_can_be_no_folder(project, monkeypatch, value):
+    (project/'file').touch()
+    monkeypatch.setenv('RMN_PATHS_RUNS', value)
+    for words in (['runs'], ['compare', 'a', 'b'], ['run', '--resume', 'a']):
+        r = rmn(*words)
+        assert r.exit_code == 1 and isinstance(r.exception, SystemExit) and 'RMN_PATHS_RUNS' in r.stderr
+
+def test_a_broken_run_is_listed_among_the_others(project):
+    for name in 'ab':
+        run = Run(project/'runs'/name, 'p', 'p.ipynb', {}, settings={}, versions={}, status='done')
+        run.folder.mkdir(parents=True)
+        run.save()
+    (project/'runs'/'b'/'run.json').write_text('')
+    (project/'runs'/'a'/'results.json').write_text('{')
+    assert [l.split()[:2] for l in rmn('runs').output.splitlines() if l.split()[:1] in (['a'], ['b'])] == [['a', 'done'], ['b', 'unreadable']]
+    for words,file in ((['compare', 'a', 'a'], 'a/results.json'), (['compare', 'a', 'b'], 'b/run.json'), (['run', '--resume', 'b'], 'b/run.json')):
+        r = rmn(*words)
+        assert r.exit_code == 1 and isinstance(r.exception, SystemExit) and file in r.stderr
+
+def test_a_broken_tour(project):
+    (project/'nbs'/'tours').mkdir(parents=True)
+    (project/'nbs'/'tours'/'x.ipynb').write_text('{}')
+    r = rmn('tour')
+    assert r.exit_code == 1 and isinstance(r.exception, SystemExit) and 'x.ipynb is no notebook' in r.stderr
+
+def test_harmonizing_into_a_file(project):
+    (project/'file').touch()
+    (project/'r.csv').write_text('a,b\n1,2\n')
+    r = rmn('harmonize', 'r.csv', '--out', 'file')
+    assert isinstance(r.exception, SystemExit) and r.exit_code in (1, 2) and 'file' in r.stderr

@@ -7,7 +7,7 @@ __all__ = ['KINDS', 'adapter_version', 'AdapterVersion', 'AdapterStore', 'platfo
 
 # %% ../../nbs/31_adapters.store.ipynb #6d926f6a
 import hashlib,json,os,re,shutil,tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass,field
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
@@ -39,17 +39,30 @@ class AdapterVersion:
     kind:str # One of `KINDS`
     path:Path # Its folder, which PEFT reads as it is
     base_digest:str|None # The base it was made for; None when nobody said
-    lineage:dict # What it was made from: rows, run, parents, trained_with
+    lineage:dict = field(repr=False) # What it was made from: rows, run, parents, trained_with
     scores:dict # What its training measured
 
     def __fspath__(self)->str: "So that it can stand wherever its folder can."; return str(self.path)
 
+def _folder_name(version): return str(version).replace(':','-')[:27]
+
 def _read_version(folder):
-    "The `AdapterVersion` in `folder`; a link is refused, since it may lead out of the store."
+    "The `AdapterVersion` in `folder`; a link is refused, since it may lead out of the store, and so is another adapter's card."
     if any(p.is_symlink() for p in (folder,folder.parent,*folder.iterdir())): raise AdapterError(
         f'{folder.parent.name}/{folder.name} is or holds a link, which may lead out of the store.', 'Publish the adapter itself.')
     card = read_json(folder/'adapter.json')
-    return AdapterVersion(path=folder, **{k:card.get(k) for k in ('id','version','kind','base_digest')}, lineage=card.get('lineage') or {}, scores=card.get('scores') or {})
+    v = AdapterVersion(path=folder, **{k:card.get(k) for k in ('id','version','kind','base_digest')}, lineage=card.get('lineage') or {}, scores=card.get('scores') or {})
+    if v.kind not in KINDS or (v.id,_folder_name(v.version))!=(folder.parent.name,folder.name): raise AdapterError(
+        f'{folder}/adapter.json says {v.kind!r}, {v.id!r}, {v.version!r}, which is not what was published there.', _AGAIN)
+    return v
+
+_AGAIN = 'Remove that folder, and publish the adapter again.'
+
+def _verified(v):
+    "`v`, if its files are still what was published."
+    if adapter_version(v.path)!=v.version: raise AdapterError(
+        f'{v.path}/adapter_model.safetensors, or the configuration beside it, is not what was published as {v.version[:19]}….', _AGAIN)
+    return v
 
 # %% ../../nbs/31_adapters.store.ipynb #fbd21c4a
 def _durable(path):
@@ -63,13 +76,27 @@ def _named(what, name):
     if not (isinstance(name,str) and _ID.fullmatch(name)): raise AdapterError(
         f'{what} {name!r} is no valid name.', 'Use 1 to 64 lower-case letters, digits, dots, hyphens and underscores, beginning with a letter or digit.')
 
+def _meant(path):
+    "The (id, version) that the alias file `path` points to."
+    try:
+        id,version = (json.loads(path.read_text(encoding='utf-8'))[k] for k in ('id','version'))
+        if _ID.fullmatch(id) and re.fullmatch(r'sha256:[0-9a-f]{64}', version): return id,version
+    except (OSError,ValueError,TypeError,KeyError): pass
+    raise AdapterError(f'{path} does not say which version {path.stem!r} means.', f'Set it again: alias({path.stem!r}, version).')
+
 class AdapterStore:
     "Published adapters in `root`/<id>/<version>/, and the names that point at them."
     def __init__(self,
         root:str|os.PathLike, # Made when the first adapter is published
     ): self.root = Path(root).absolute()
 
-    def __repr__(self): return f'AdapterStore({len(self.list())} versions, {len(self.aliases())} names)'
+    def __repr__(self): return f'AdapterStore({len(self.list())} versions, {len(self._names())} names)'
+
+    def check_name(self, id:str, kind:str):
+        "Raise `AdapterError` if nothing can be published under this id, or as this kind."
+        _named('The adapter id', id)
+        if kind not in KINDS: raise AdapterError(f'The kind of {id!r} is {kind!r}.', f"Use one of {', '.join(KINDS)}.")
+        if (said := self._names().get(id)) and _meant(said)[0]!=id: raise AdapterError(f'The name {id!r} is an alias of another adapter.', 'Choose another id.')
 
     def publish(self,
         folder:str|os.PathLike, # A PEFT adapter
@@ -82,9 +109,7 @@ class AdapterStore:
         move:bool=True, # Let the name `id` mean this version from now on
     )->AdapterVersion: # The new version, or the one that is there already; raises `AdapterError`, `BaseModelError`
         "Check an adapter, then let it appear in the store, whole."
-        _named('The adapter id', id)
-        if kind not in KINDS: raise AdapterError(f'The kind of {id!r} is {kind!r}.', f"Use one of {', '.join(KINDS)}.")
-        if self.aliases().get(id,(id,))[0]!=id: raise AdapterError(f'The name {id!r} is an alias of another adapter.', 'Choose another id.')
+        self.check_name(id, kind)
         folder = Path(folder)
         if link := next((p.name for p in folder.glob('adapter*') if p.is_symlink()), None): raise AdapterError(f'{link} is a link.', 'Publish the file itself.')
         check_adapter(folder, base)
@@ -98,12 +123,12 @@ class AdapterStore:
 
     def _made_for(self, folder): return read_json(folder/'adapter.json').get('base_digest') if (folder/'adapter.json').exists() else None
 
-    def _place(self, id, version): return self.root/id/version.replace(':','-')[:27]
+    def _place(self, id, version): return self.root/id/_folder_name(version)
 
     def _appear(self, folder, card):
         "Copy `folder` beside its place with `card`, then rename it there; what is there already stays."
         place = self._place(card['id'], card['version'])
-        if place.exists() or place.is_symlink(): return _read_version(place)
+        if place.exists() or place.is_symlink(): return _verified(_read_version(place))
         try: text = json.dumps(card, indent=1, sort_keys=True, allow_nan=False)
         except (TypeError,ValueError) as e: raise AdapterError(f"The lineage or scores of {card['id']!r} are no JSON: {e}.", 'Give finite numbers, texts, lists and dicts.') from e
         self.root.mkdir(parents=True, exist_ok=True)
@@ -144,8 +169,9 @@ class AdapterStore:
 
     def aliases(self)->dict: # Name → (id, version)
         "What each name means now."
-        cards = {p.name.removesuffix('.json'):read_json(p) for p in sorted((self.root/'.aliases').glob('[a-z0-9]*.json'))}
-        return {n:(c['id'],c['version']) for n,c in cards.items()}
+        return {name:_meant(path) for name,path in self._names().items()}
+
+    def _names(self): return {p.stem:p for p in sorted((self.root/'.aliases').glob('[a-z0-9]*.json'))}
 
     def list(self)->list: # Of `AdapterVersion`, by kind, id and version
         "Everything that is published."
@@ -155,14 +181,18 @@ class AdapterStore:
     def resolve(self,
         name:str, # A name, or a version: 'sha256:…', at least 8 digits of it
     )->AdapterVersion: # Raises `AdapterError`
-        "The version that a name means now."
+        "The version that a name means now; its files are hashed, and must still be what was published."
         if re.fullmatch(r'sha256:[0-9a-f]{8,64}', str(name)):
             found = [v for p in sorted(self.root.glob(f"[a-z0-9]*/{self._place('x',name).name}*")) if (v := _read_version(p)).version.startswith(name)]
-            if len({v.version for v in found})==1: return found[0]
+            if len({v.version for v in found})==1: return _verified(found[0])
             raise AdapterError(f'{len(found)} versions begin with {name!r}.', 'Give more of its digits.' if found else 'See list() for what there is.')
         _named('The adapter', name)
-        names = self.aliases()
-        if name in names: return _read_version(self._place(*names[name]))
+        names = self._names()
+        if name in names:
+            id,version = _meant(names[name])
+            if not (place := self._place(id, version)).is_dir(): raise AdapterError(
+                f'{name!r} means {id} {version[:19]}…, which is no longer in the store.', 'Publish it again, or let the name mean another version.')
+            return _verified(_read_version(place))
         near = get_close_matches(name, names, 1)
         raise AdapterError(f'No adapter is called {name!r}.', f'Did you mean {near[0]!r}?' if near else 'See list() for what there is.')
 

@@ -35,7 +35,7 @@ def _columns(d:Draft) -> dict[str, str]:
 REPAIRABLE = {
     'currency sign': ('money', pl.format('${}', pl.col('x'))),
     'spaces': ('money', pl.format('  {} ', pl.col('x'))),
-    'code': ('money', pl.format('{} USD', pl.col('x'))),
+    'code': ('money', pl.format('{} {}', pl.col('x'), pl.col('currency'))),
     'thousands': ('count', pl.col('x').str.strip_suffix('.0').str.replace(r'^(\d+)(\d{3})$', '${1},${2}')),
     'decimal count': ('count', pl.format('{}.00', pl.col('x').str.strip_suffix('.0'))),
     'slashes': ('date', pl.col('x').str.replace('-', '/').str.replace('-', '/')),
@@ -61,7 +61,7 @@ def soil(d:Draft, rng:np.random.Generator, share:float, csv:bool) -> tuple[pl.Da
     at = {k: pl.Series(np.isin(np.arange(cells.height), dirty[kind == k])) for k in kinds}
     def change_cells(column, k, change):
         x = cells[column]
-        changed = x.to_frame('x').select(change.alias('x')).to_series()
+        changed = x.to_frame('x').with_columns(currency=pl.lit(d.truth.get('currency', 'USD'))).select(change.alias('x')).to_series()
         return cells.with_columns(pl.select(pl.when(at[k]).then(changed).otherwise(x)).to_series().alias(column))
     for k,(p,change) in (REPAIRABLE | HOPELESS).items():
         if place[p]: cells = change_cells(place[p], k, change)

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['HELD_OUT_NETWORKS', 'HELD_OUT_TOOLS', 'HELD_OUT_BRANDS', 'HELD_OUT_CODES', 'CONSONANTS', 'VOWELS', 'LETTERS',
-           'COMMON', 'PLACEMENTS', 'SPEAKING', 'VERBS', 'NOUNS', 'Turn', 'Example', 'EASY', 'FULL', 'KINDS',
-           'held_out_strings', 'seeded', 'pseudo_word', 'phrase', 'value', 'record', 'speaking_name', 'odd_name',
-           'opaque_names', 'column_names', 'some_fields', 'schema_card', 'tools_card', 'codes_card', 'tone_card',
-           'brief_for', 'copy_example', 'get_example', 'map_example', 'field_example', 'call_example', 'code_example',
-           'tone_example', 'short_map_example', 'rename_example', 'short_call_example', 'raw_call_example',
-           'coded_call_example', 'raw_coded_call_example', 'texts', 'example']
+           'ONSETS', 'NUCLEI', 'CODAS', 'ENDINGS', 'COMMON', 'PLACEMENTS', 'SPEAKING', 'VERBS', 'NOUNS', 'Turn',
+           'Example', 'EASY', 'FULL', 'KINDS', 'held_out_strings', 'seeded', 'pseudo_word', 'phrase', 'value', 'record',
+           'speaking_name', 'odd_name', 'opaque_names', 'column_names', 'some_fields', 'schema_card', 'tools_card',
+           'codes_card', 'tone_card', 'brief_for', 'copy_example', 'get_example', 'map_example', 'field_example',
+           'call_example', 'code_example', 'tone_example', 'short_map_example', 'rename_example', 'short_call_example',
+           'raw_call_example', 'coded_call_example', 'raw_coded_call_example', 'texts', 'example']
 
 # %% ../../nbs/40b_training.corpus.ipynb #ee829d8f
 import random, re
@@ -63,9 +63,9 @@ CONSONANTS, VOWELS, LETTERS = 'bcdfghjklmnprstvwxz', 'aeiou', 'abcdefghijklmnopr
 
 def _log_int(rng, hi): return 0 if rng.random() < .08 else int(hi**rng.random())
 
-def _money(rng, hi=10_000):
-    cents = _log_int(rng, hi*100)
-    return f'{cents//100}.{cents%100:02d}'
+def _amount(cents): return f'{cents//100}.{cents%100:02d}'
+
+def _money(rng): return _amount(_log_int(rng, 1_000_000) if rng.random() < .5 else int(100*10_000**rng.random()))
 
 def _digits(rng, lo, hi): return ''.join(rng.choices('0123456789', k=rng.randint(lo, hi)))
 
@@ -82,9 +82,17 @@ def _id(rng):
     if style < .85: return text
     return text + rng.choice('-_') + (_digits(rng, 1, 4) if rng.random() < .7 else _letters(rng, 1, 3))
 
+ONSETS = 'b c d f g h j k l m n p r s t v w bl br ch cl cr dr fl fr gl gr pl pr qu sc sh sl sm sp st str sw th tr wh'.split()
+NUCLEI = 'a e i o u a e i o u ai au ea ee ie io oa oo ou ue y'.split()
+CODAS = 'b ck ct d ft g l ld ll lt m mp n nc nd ng nk nt p r rd rk rm rn rt s sh ss st t th v w x'.split()
+ENDINGS = 'able al ance ed en ent er es est ful ing ish ive less ly ment ness ous s se tion ty y'.split()
+
 def pseudo_word(rng:random.Random)->str:
-    "A word nobody has seen: two or three syllables."
-    return ''.join(rng.choice(CONSONANTS) + rng.choice(VOWELS) + (rng.choice(CONSONANTS) if rng.random() < .3 else '') for _ in range(rng.randint(1, 3)))
+    "A word nobody has seen: plain syllables, or pieces of English put together anew, so that a word is copied and not guessed."
+    if rng.random() < .5:
+        return ''.join(rng.choice(CONSONANTS) + rng.choice(VOWELS) + (rng.choice(CONSONANTS) if rng.random() < .3 else '') for _ in range(rng.randint(1, 3)))
+    syllables = [rng.choice(ONSETS) + rng.choice(NUCLEI) + (rng.choice(CODAS) if rng.random() < .5 else '') for _ in range(rng.randint(1, 2))]
+    return ''.join(syllables) + (rng.choice(ENDINGS) if rng.random() < .6 else '')
 
 COMMON = '''fresh crisp golden simple bright soft warm cool rich light pure smooth bold gentle quick clean happy daily green sweet spicy
 salty dark tasty hearty classic modern family travel garden kitchen morning evening summer winter weekend holiday school office
@@ -187,7 +195,12 @@ def tools_card(rng:random.Random, fields:Sequence[str], n:int)->ToolsCard:
     def objective():
         if rng.random() < .5: return f'{rng.choice(VERBS)} {rng.choice(NOUNS)}'
         return ' '.join(pseudo_word(rng) if rng.random() < .6 else rng.choice(VERBS + NOUNS) for _ in range(rng.randint(2, 3)))
-    tools = [Tool(objective(), name(), tuple(rng.sample(fields, min(len(fields), rng.randint(1, 4))))) for _ in range(n)]
+    shared = rng.sample(fields, rng.randint(min(2, len(fields)), len(fields))) # few between many tools: lists that begin alike and go on unlike
+    ordered = rng.random() < .5
+    def args():
+        picked = rng.sample(shared, min(len(shared), rng.randint(1, 4)))
+        return tuple(sorted(picked, key=shared.index) if ordered else picked)
+    tools = [Tool(objective(), name(), args()) for _ in range(n)]
     distinct = len({t.objective for t in tools}) == len({t.name for t in tools}) == n
     return ToolsCard(tuple(tools)) if distinct else tools_card(rng, fields, n)
 
@@ -207,7 +220,7 @@ def brief_for(rng:random.Random, tone:ToneCard)->dict:
     words = phrase(rng, 1, 4).split()
     words = [w for w in words if w != tone.avoid] or ['good']
     if rng.random() < .5: words.insert(rng.randint(0, len(words)), tone.avoid)
-    return dict(product=phrase(rng, 1, 3), benefit=' '.join(words), price=_money(rng, 100))
+    return dict(product=phrase(rng, 1, 3), benefit=' '.join(words), price=_amount(int(10_000**rng.random()))) # nothing is for nothing
 
 # %% ../../nbs/40b_training.corpus.ipynb #b3254d0a
 Turn = tuple[str, str] # question, answer
@@ -277,16 +290,34 @@ def tone_example(rng:random.Random)->Example:
     tone = tone_card(rng)
     return [tone], [(tone.ask(brief), tone.answer(brief)) for brief in (brief_for(rng, tone) for _ in range(rng.randint(1, 3)))]
 
-def short_map_example(rng:random.Random)->Example: return map_example(rng, 1, 4)
-def rename_example(rng:random.Random)->Example: return map_example(rng, 1, 3, ops=False)
-def short_call_example(rng:random.Random)->Example: return call_example(rng, lo=2, hi=4, n=(1, 3))
-def raw_call_example(rng:random.Random)->Example: return call_example(rng, raw=True)
-def coded_call_example(rng:random.Random)->Example: return call_example(rng, codes=True)
-def raw_coded_call_example(rng:random.Random)->Example: return call_example(rng, raw=True, codes=True)
+def short_map_example(rng:random.Random)->Example:
+    "A short report row and its schema card."
+    return map_example(rng, 1, 4)
+
+def rename_example(rng:random.Random)->Example:
+    "A row of which only the names change."
+    return map_example(rng, 1, 3, ops=False)
+
+def short_call_example(rng:random.Random)->Example:
+    "An objective and a short record, with few tools."
+    return call_example(rng, lo=2, hi=4, n=(1, 3))
+
+def raw_call_example(rng:random.Random)->Example:
+    "Objectives and a raw report row, under a schema card and a tool card."
+    return call_example(rng, raw=True)
+
+def coded_call_example(rng:random.Random)->Example:
+    "Objectives, a canonical record and a code table."
+    return call_example(rng, codes=True)
+
+def raw_coded_call_example(rng:random.Random)->Example:
+    "Objectives and a raw report row, under all three cards."
+    return call_example(rng, raw=True, codes=True)
+
 
 EASY:dict[Callable, float] = {copy_example: 1, get_example: 3, rename_example: 3, short_map_example: 2, field_example: 2, short_call_example: 2, code_example: 1, tone_example: 1}
-FULL:dict[Callable, float] = {copy_example: .2, get_example: .5, short_map_example: 1.5, map_example: 4.5, field_example: 1.5, call_example: 3, raw_call_example: 3.5,
-    coded_call_example: .5, raw_coded_call_example: 1, code_example: .3, tone_example: 2}
+FULL:dict[Callable, float] = {copy_example: .2, get_example: .3, short_map_example: 1, map_example: 7, field_example: 1, call_example: 1.5, raw_call_example: 4.5,
+    coded_call_example: .5, raw_coded_call_example: 1, code_example: .3, tone_example: 3}
 KINDS = dict(get=get_example, map=map_example, call=call_example, raw_call=raw_call_example, coded_call=raw_coded_call_example, tone=tone_example)
 
 def texts(cards:Sequence, turns:Sequence[Turn])->str:

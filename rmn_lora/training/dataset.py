@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['KINDS', 'SEEN', 'DESCRIPTORS', 'INVENTED', 'row', 'world_records', 'retailer_rows', 'task_rows', 'brand_rows',
            'card_rows', 'stack_rows', 'stackable_rows', 'report_schema', 'report_rows', 'import_jsonl', 'load_rows',
-           'export_jsonl', 'split', 'Problem', 'check_rows', 'answer_class', 'require_good']
+           'export_jsonl', 'split', 'row_digest', 'Problem', 'check_rows', 'answer_class', 'require_good']
 
 # %% ../../nbs/42_training.dataset.ipynb #126e7acb
 import hashlib, json
@@ -262,6 +262,12 @@ def split(
     held, train = ([r for r in rows if (places[r['entity']] <= cut) is side] for side in (True, False))
     if not train or not held: raise DatasetError(f'{len(rows)} rows of {len({r["entity"] for r in rows})} entities cannot be split: one side is empty.', 'Give rows of more entities, or another share.')
     return train, held
+
+# %% ../../nbs/42_training.dataset.ipynb #3939a20a
+def row_digest(r:Mapping)->str: # 12 hex digits
+    "A row, known again without being kept."
+    asked = [m['content'] for m in r['prompt'] if m['role'] == 'user'][-1:]
+    return hashlib.sha256(json.dumps([asked, r['completion'][-1]['content']]).encode()).hexdigest()[:12]
 
 # %% ../../nbs/42_training.dataset.ipynb #78ce7600
 @dataclass(frozen=True)

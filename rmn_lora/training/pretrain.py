@@ -43,7 +43,7 @@ def train_tokenizer(
 @dataclass(frozen=True)
 class Recipe:
     "How the embedded model is made."
-    tokens:int = 40_000_000 # Tokens read, prompts included
+    tokens:int = 75_000_000 # Tokens read, prompts included
     batch:int = 2048 # Tokens a step, padding included
     easy:float = .1 # Share of the training that leans on easy examples
     prompt_share:float = .1 # Share of prompt tokens that are predicted, too …
@@ -52,7 +52,8 @@ class Recipe:
     other_lr:float = .0025 # AdamW, for embeddings and norms
     width:int = 128
     layers:int = 4
-    heads:int = 2
+    heads:int = 4
+    head_dim:int = 64 # Wider than width/heads: what a head looks up are whole tokens
     ff:int = 384 # bitsandbytes' 4-bit kernels on a CPU want a multiple of 64
     vocab:int = 2048
     seed:int = 0
@@ -68,13 +69,13 @@ def batches(
     rng = seeded(recipe.seed, 'pool', pool)
     easy = 1 - .5*done/recipe.easy if done < recipe.easy else 0
     drawn = [example(rng, rng.random() < easy) for _ in range(size)]
-    pieces = [(part, text) for cards, turns in drawn for i, (q, a) in enumerate(turns) for part, text in (
-        (1, tokenizer.apply_chat_template(chat(q, () if i else cards), tokenize=False, add_generation_prompt=True)), (2, a + END))]
-    encoded = iter([(part, e.ids) for (part, _), e in zip(pieces, tokenizer.backend_tokenizer.encode_batch_fast([text for _, text in pieces]))])
+    prompt = lambda q, cards: tokenizer.apply_chat_template(chat(q, cards), tokenize=False, add_generation_prompt=True)
+    talks = [[text for i, (q, a) in enumerate(turns) for text in (prompt(q, () if i else cards), a + END)] for cards, turns in drawn]
+    encoded = iter(tokenizer.backend_tokenizer.encode_batch_fast([text for talk in talks for text in talk]))
     rows = []
-    for _, turns in drawn:
-        said = [next(encoded) for _ in range(2*len(turns))]
-        rows.append(([i for _, ids in said for i in ids], [part for part, ids in said for _ in ids]))
+    for talk in talks:
+        said = [next(encoded).ids for _ in talk]
+        rows.append((sum(said, []), [1 + i%2 for i, ids in enumerate(said) for _ in ids])) # prompts and answers take turns
     rows.sort(key=lambda row: -len(row[0]))
     out = []
     while rows:
@@ -91,7 +92,7 @@ def new_model(recipe:Recipe, tokenizer:PreTrainedTokenizerFast)->LlamaForCausalL
     "A Llama with random weights."
     torch.manual_seed(recipe.seed)
     return LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), hidden_size=recipe.width, intermediate_size=recipe.ff,
-        num_hidden_layers=recipe.layers, num_attention_heads=recipe.heads, max_position_embeddings=1024, tie_word_embeddings=True,
+        num_hidden_layers=recipe.layers, num_attention_heads=recipe.heads, head_dim=recipe.head_dim, max_position_embeddings=1024, tie_word_embeddings=True,
         rms_norm_eps=1e-5, pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None))
 
 def card_loss(

@@ -20,7 +20,7 @@ from ..adapters.base import detach
 from ..adapters.files import import_bitsandbytes
 from ..errors import DatasetError, TrainingError
 from .corpus import seeded
-from .dataset import check_rows, require_good
+from .dataset import check_rows, require_good, row_digest
 
 # %% ../../nbs/44_training.sft.ipynb #0937780d
 _ = import_bitsandbytes() # before the trainer does, which would look for kernels on the hub
@@ -146,7 +146,7 @@ class TrainedAdapter:
     "What `train_adapter` made."
     folder:Path # A PEFT adapter
     history:list[dict] # step, steps, loss and held_out_loss
-    lineage:dict # Rows, recipe, base and what it was trained with
+    lineage:dict # Rows, recipe, base, what it was trained with, and in `seen` a digest of each row that trained it or chose its checkpoint
     seconds:float # Of this call
     version:object = None # The `AdapterVersion`, if it was published
     def __fspath__(self): return str(self.version.path if self.version else self.folder)
@@ -225,16 +225,18 @@ def train_adapter(
     lineage:Mapping|None=None, # More of its history: parents, trained_with, run
     report:Callable[[dict], None]|None=None, # Called with each entry of the history, and how many steps there are
     progress:bool|None=None, # None: a bar in a terminal
-)->TrainedAdapter: # Raises `DatasetError` for bad rows, `TrainingError` for a folder of another run
+)->TrainedAdapter: # Raises `DatasetError` for bad rows, `AdapterError` for a name that cannot be published, `TrainingError` for a folder of another run
     "Train a LoRA adapter with TRL, publish it, and leave the base as it was; a run that was finished is not run again."
     recipe, folder, began = recipe_of(recipe), Path(folder), time.monotonic()
+    if store is not None: store.check_name(name, kind)
     if not rows: raise DatasetError('There are no rows to train on.')
     if hasattr(base.model, 'peft_config'): raise TrainingError(f'{base.name!r} has adapters stacked on it.', 'Train outside of using(…).')
     require_good(check_rows(rows, held_out, base.tokenizer, getattr(base.model.config, 'max_position_embeddings', None) or 10**9))
     identity = dict(rows=rows_hash(rows), n_rows=len(rows), held_out=rows_hash(held_out), recipe=json.loads(json.dumps(asdict(recipe))), base=base.digest, dtype=base.dtype)
     _claim(folder, identity)
     if not (folder/'history.json').exists(): _run(base, rows, folder, recipe, held_out, Watch(recipe.steps, report, progress))
-    trained = TrainedAdapter(folder/'adapter', json.loads((folder/'history.json').read_text()), {**(lineage or {}), **identity}, time.monotonic() - began)
+    seen = sorted({row_digest(r) for r in (*rows, *held_out)})
+    trained = TrainedAdapter(folder/'adapter', json.loads((folder/'history.json').read_text()), {**(lineage or {}), **identity, 'seen': seen}, time.monotonic() - began)
     if store is not None: trained.version = store.publish(trained.folder, name, kind, base=base, lineage=trained.lineage, scores=_scores(trained.history))
     return trained
 

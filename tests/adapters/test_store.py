@@ -117,3 +117,42 @@ def test_many_at_once(store, base, tmp_path, make_adapter, tree):
     with ThreadPoolExecutor(8) as pool: found = list(pool.map(work, range(24)))
     assert {v.version for v in found} == versions and len(store.list()) == 3
     assert not [p for p in tree(store.root) if 'incoming' in p]
+
+
+@pytest.mark.parametrize('name', ['adapter_model.safetensors', 'adapter_config.json'])
+def test_what_was_changed_after_publishing_is_refused(store, base, tmp_path, adapter, make_adapter, name):
+    other, v = make_adapter(base, tmp_path/'other', seed=5, lora_alpha=4), store.publish(adapter, 'a', 'task')
+    store.alias('live', 'a')
+    shutil.copyfile(other/name, v.path/name)
+    calls = dict(name=lambda: store.resolve('a'), alias=lambda: store.resolve('live'), version=lambda: store.resolve(v.version), again=lambda: store.publish(adapter, 'a', 'task'))
+    for call in calls.values():
+        with pytest.raises(AdapterError, match=f'{v.path}/adapter_model.safetensors.*is not what was published') as e: call()
+        assert e.value.fix
+
+
+@pytest.mark.parametrize('change', [dict(id='b'), dict(kind='shop'), dict(version=None), dict(version='sha256:'+'0'*64)])
+def test_a_card_that_is_not_this_adapters_is_refused(store, adapter, change):
+    v = store.publish(adapter, 'a', 'task')
+    card = v.path/'adapter.json'
+    card.write_text(json.dumps(json.loads(card.read_text()) | change))
+    for call in (lambda: store.resolve('a'), store.list):
+        with pytest.raises(AdapterError, match='adapter.json'): call()
+
+
+@pytest.mark.parametrize('text', ['{}', '', '[]', '{"id": "a"}', '{"id": "../a", "version": "sha256:00000000"}', '{"id": "a", "version": "../../x"}', '{"id": 1, "version": null}'])
+def test_a_broken_name_breaks_no_other(store, adapter, text):
+    v = store.publish(adapter, 'a', 'task')
+    (store.root/'.aliases'/'live.json').write_text(text)
+    assert store.resolve('a') == v and store.publish(adapter, 'a', 'task') == v
+    for call in (lambda: store.resolve('live'), store.aliases):
+        with pytest.raises(AdapterError, match='live.json') as e: call()
+        assert e.value.fix
+    assert store.alias('live', 'a') == v == store.resolve('live')
+
+
+def test_a_name_of_a_removed_version_says_so(store, adapter):
+    v = store.publish(adapter, 'a', 'task')
+    shutil.rmtree(v.path)
+    with pytest.raises(AdapterError, match="'a' means a sha256:.* is no longer in the store") as e: store.resolve('a')
+    assert e.value.fix
+    assert store.publish(adapter, 'a', 'task') == v == store.resolve('a')

@@ -12,9 +12,10 @@ def project(tmp_path, monkeypatch):
 @pytest.fixture
 def notebook(project):
     "Makes a pipeline: a title, a parameters cell, and cells with these sources."
-    def make(name, *sources, parameters='', tags=('parameters',)):
+    def make(name, *sources, parameters='', tags=('parameters',), checks=''):
         cells = [new_markdown_cell(f'# {name}\n\n> What {name} does.')]
         if parameters is not None: cells.append(new_code_cell(parameters, metadata={'tags': list(tags)}))
+        if checks: cells.append(new_code_cell(checks, metadata={'tags': ['checks']}))
         cells += [new_markdown_cell(s) if s.startswith('## ') else new_code_cell(s) for s in sources]
         path = project/f'{name}.ipynb'
         nbformat.write(new_notebook(cells=cells), path)

@@ -30,18 +30,18 @@ def test_a_run_and_its_surroundings(project, notebook, monkeypatch):
     (startup/'a.py').write_text('intruder = 1')
     monkeypatch.setenv('JUPYTER_DATA_DIR', str(project/'user'))
     monkeypatch.setenv('IPYTHONDIR', str(project/'ipython'))
-    monkeypatch.setenv('RMN_TRAINING_SEED', '7')
+    monkeypatch.setenv('RMN_TRAINING_THREADS', '7')
     path = notebook('echo', 'import os, sys', 'from rmn_lora.runs import results, run_folder', 'from rmn_lora.settings import load_settings',
-        'results(note=note, names=names, n=1)', "results(n=2, python=sys.executable, cwd=os.getcwd(), folder=str(run_folder()), intruder='intruder' in dir(), seed=load_settings().training.seed)",
+        'results(note=note, names=names, n=1)', "results(n=2, python=sys.executable, cwd=os.getcwd(), folder=str(run_folder()), intruder='intruder' in dir(), threads=load_settings().training.threads)",
         parameters="note = ''\nnames = ['a']\nuntouched = .5")
     (project/'deep').mkdir()
     monkeypatch.chdir(project/'deep')
     run = run_pipeline(path, note=NASTY, names=[NASTY, ''], out=project/'a {strange} folder')
-    assert run.results == dict(note=NASTY, names=[NASTY, ''], n=2, python=sys.executable, cwd=str(project), folder=str(run.folder), intruder=False, seed=7)
+    assert run.results == dict(note=NASTY, names=[NASTY, ''], n=2, python=sys.executable, cwd=str(project), folder=str(run.folder), intruder=False, threads=7)
     assert not list(project.rglob('planted'))
     assert run.parameters == dict(note=NASTY, names=[NASTY, ''], untouched=.5)
     saved = Run.load(run.folder)
-    assert saved == run and saved.status == 'done' and saved.settings['training.seed'] == '7' and saved.versions['rmn-lora']
+    assert saved == run and saved.status == 'done' and saved.settings['training.threads'] == '7' and saved.versions['rmn-lora']
     nbformat.validate(nbformat.read(run.notebook, as_version=4))
     assert 'untouched' in run.report.read_text() and list_runs() == [], 'a run with a folder of its own is not among those in runs/'
 
@@ -112,3 +112,33 @@ def test_a_failing_cell_from_a_shell(project, notebook):
     _,errors = process.communicate(timeout=120)
     assert process.returncode == 1 and 'Traceback' not in errors
     assert 'ValueError: the reason' in errors and 'rmn-lora run --resume' in errors
+
+CHECKS = "from rmn_lora.errors import DatasetError\nif n < 1: raise DatasetError(f'n is {n}.', 'Give 1 or more.')\nopen('checked', 'a').close()"
+
+def test_a_value_that_the_pipeline_itself_refuses_leaves_no_run(project, notebook):
+    path = notebook('p', 'open("made", "w").close()', parameters='n = 1', checks=CHECKS)
+    with pytest.raises(PipelineError) as e: run_pipeline(path, n=0)
+    assert str(e.value) == 'p: n is 0. Give 1 or more.' and list_runs() == [] and not list(project.glob('runs/*')) and not (project/'made').exists()
+
+def test_a_mistake_in_the_checks_is_a_failed_cell(project, notebook):
+    path = notebook('p', parameters='n = 1', checks='n/0')
+    with pytest.raises(PipelineError, match='p failed in cell 4'): run_pipeline(path)
+    notebook('p', parameters='n = 1', checks=CHECKS.replace('n < 1', 'n == 1'))
+    with pytest.raises(PipelineError, match='n is 1.'): resume_run('p')
+    assert list_runs()[0].attempt == 2, 'what a run has made stays'
+
+def test_what_to_resume_is_named_so_that_it_is_found(project, notebook):
+    path = notebook('p', '1/0', parameters='a = 1')
+    with pytest.raises(PipelineError) as e: run_pipeline(path, out=project/'my run')
+    assert e.value.fix.endswith(f"rmn-lora run --resume '{project}/my run'")
+    notebook('p', '1', parameters='a = 1')
+    assert resume_run(project/'my run').status == 'done'
+
+def test_problems_are_an_exit_status(project, notebook):
+    notebook('half', 'from rmn_lora.runs import results', "results(n=1, problems=['the second half is missing'] if ask else [])", parameters='ask = True')
+    process = rmn('run', 'half.ipynb', cwd=project)
+    output,errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (1, 'the second half is missing\n') and 'n = 1' in output and list_runs()[0].status == 'done'
+    process = rmn('run', 'half.ipynb', '-p', 'ask=false', cwd=project)
+    process.communicate(timeout=120)
+    assert process.returncode == 0

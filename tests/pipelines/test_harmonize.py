@@ -34,7 +34,35 @@ def test_pipeline_into_a_folder(reports):
     assert (reports/'tables'/'run.json').exists() and run.results['rows_in'] == 3 and not (run.folder/'tables').exists()
 
 def test_a_pipeline_without_reports_says_so(project):
-    with pytest.raises(PipelineError, match=r"under 'Read every report'[\s\S]*No report is found at"): run_pipeline('harmonize', inputs=['nothing'])
+    with pytest.raises(PipelineError, match='harmonize: No report is found at'): run_pipeline('harmonize', inputs=['nothing'])
+
+@pytest.mark.parametrize('params,message', [(dict(as_of='May'), "'May' is not a date"), (dict(network='wallmart'), "No dialect is called 'wallmart'")])
+def test_a_wrong_value_leaves_no_run(reports, params, message):
+    with pytest.raises(PipelineError, match=f'harmonize: {message}'): run_pipeline('harmonize', **params)
+    assert not list(reports.glob('runs/*'))
+
+@pytest.mark.parametrize('file,text,last', [('other', 'a,b\n1,2\n', 'Refused other.csv: No dialect fits'), ('walmart', WALMART.splitlines()[0] + '\n2026-05-32,007,900,10,7.00\n', 'No row could be read: 1 rows in = 0 rows out')])
+def test_what_was_not_read_is_an_exit_status_of_pipeline_and_command(reports, file, text, last):
+    (reports/'data'/f'{file}.csv').write_text(text)
+    inputs = [f'data/{n}.csv' for n in (['other', 'criteo'] if file == 'other' else ['walmart'])]
+    for words in (['harmonize', *inputs, '--out', 'tables'], ['run', 'harmonize', *(w for i in inputs for w in ('-p', f'inputs={i}'))]):
+        r = CliRunner().invoke(app, words)
+        assert r.exit_code == 1 and r.stderr.splitlines()[-1].startswith(last), r.output + r.stderr
+
+GIVEN = ['harmonize', 'data/criteo.csv', '--out', 'tables']
+
+def test_what_only_the_account_knows_can_be_given(reports):
+    r = CliRunner().invoke(app, [*GIVEN, '--given', 'criteo.currency=USD', '--given', 'criteo.window_days=30', '--given', 'criteo.restated_days=7', '--as-of', '2026-06-30'])
+    delivery = pl.read_parquet('tables/delivery/*.parquet')
+    assert r.exit_code == 0 and delivery['currency'].to_list() == ['USD']
+    r = CliRunner().invoke(app, ['harmonize', '--help'])
+    assert '--given' in r.output
+
+@pytest.mark.parametrize('given,message', [('currency', 'NETWORK.KEY=VALUE'), ('criteo.currency', 'NETWORK.KEY=VALUE'), ('currency=USD', 'NETWORK.KEY=VALUE'), ('criteoo.currency=USD', "No dialect is called 'criteoo'"),
+                                           ('criteo.colour=red', 'Cannot be given'), ('criteo.window_days=month', 'window_days'), ('criteo.ntb=perhaps', 'ntb'), ('criteo.event_date=May', 'not a date')])
+def test_what_cannot_be_given(reports, given, message):
+    r = CliRunner().invoke(app, [*GIVEN, '--given', given])
+    assert r.exit_code == 1 and isinstance(r.exception, SystemExit) and message in r.stderr
 
 def test_command(reports):
     r = CliRunner().invoke(app, ['harmonize', 'data/walmart.csv', 'data/criteo.csv', '--out', 'tables', '--as-of', '2026-06-30'])

@@ -1,10 +1,10 @@
 import ast, string
-import pytest
+import nbformat, pytest
 from hypothesis import given, strategies as st
 from nbformat.v4 import new_code_cell, new_notebook
 from papermill.parameterize import parameterize_notebook
 from rmn_lora.errors import PipelineError
-from rmn_lora.pipelines import check_parameters, find_pipeline, list_pipelines, pipeline_parameters
+from rmn_lora.pipelines import check_parameters, find_pipeline, list_pipelines, pipeline_parameters, pipeline_title
 
 LINES = "text = 'a' # A text\ncount = 3\nrate:float = 1\nflag = False\nnames = ['x', 'y']\nnone:list[str] = []\nweights = [0.5]"
 
@@ -77,3 +77,14 @@ def test_pipelines_are_found_by_name_or_path(notebook, project, monkeypatch):
     assert find_pipeline('mine.ipynb') == path and find_pipeline(path) == path
     for wrong in ('mine', '../mine', 'yours.ipynb', '', str(project)):
         with pytest.raises(PipelineError): find_pipeline(wrong)
+
+@pytest.mark.parametrize('text', [b'', b'not a notebook', b'{}', b'[]', b'{"cells": 3, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', b'{"cells": [{"a": 1}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', b'\xff\xfe'])
+def test_a_file_that_is_no_notebook_is_refused(project, text):
+    (project/'p.ipynb').write_bytes(text)
+    for call in (pipeline_parameters, pipeline_title):
+        with pytest.raises(PipelineError, match='p.ipynb is no notebook') as e: call(project/'p.ipynb')
+        assert e.value.fix
+
+def test_a_notebook_without_cells_has_no_title(project):
+    nbformat.write(new_notebook(), project/'p.ipynb')
+    assert pipeline_title(project/'p.ipynb') == ''

@@ -1,7 +1,11 @@
 "A report fetches nothing, whatever its notebook holds."
 import nbformat, pytest
 from bs4 import BeautifulSoup
+from browser import find_chromium
+from playwright.sync_api import sync_playwright
 from rmn_lora.report import offline_html
+from rmn_lora.training.answers import Scored
+from rmn_lora.training.evaluate import Examples
 
 def output(html, **data): return nbformat.v4.new_output('display_data', {'text/html': html, **data})
 
@@ -39,3 +43,18 @@ def test_an_output_that_needs_a_script_is_shown_as_text():
     cell = nbformat.v4.new_code_cell('x', outputs=[output('<div id="vis"></div><script>draw()</script>', **{'text/plain': 'alt.Chart(...)'}), output('<b>table</b>', **{'text/plain': 'a table'})])
     page = BeautifulSoup(offline_html(nbformat.v4.new_notebook(cells=[cell])), 'html.parser')
     assert 'alt.Chart(...)' in page.text and page.find('b').text == 'table' and 'a table' not in page.text
+
+WIDE = "[...document.querySelectorAll('table, pre, td')].filter(e => e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().right > innerWidth).map(e => e.outerHTML.slice(0, 200))"
+
+def test_long_answers_stay_inside_the_page(project):
+    answer = '{"' + 'a_field_without_a_space'*30 + '":1}'
+    worst = Examples([Scored(0, 'https://x.example/' + 'q'*400, answer, answer[:-1])])._repr_html_()
+    cell = nbformat.v4.new_code_cell('x', outputs=[output(worst)])
+    (project/'report.html').write_text(offline_html(nbformat.v4.new_notebook(cells=[cell])))
+    assert (found := find_chromium()), 'Chromium is missing: bash .ci/setup browser'
+    with sync_playwright() as p:
+        chromium = p.chromium.launch(executable_path=found, args=['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'])
+        page = chromium.new_page(viewport={'width': 900, 'height': 700})
+        page.goto((project/'report.html').as_uri())
+        assert page.evaluate(WIDE) == []
+        chromium.close()

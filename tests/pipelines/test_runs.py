@@ -64,6 +64,11 @@ def test_results_that_json_cannot_hold_are_refused(value, capture_display):
     with pytest.raises(PipelineError, match='figure share'): results(share=value)
     assert not capture_display
 
+@pytest.mark.parametrize('value', [3, 'one', [1], None])
+def test_problems_are_texts(value, capture_display):
+    with pytest.raises(PipelineError, match='problems'): results(problems=value)
+    results(problems=['one'])
+
 @pytest.fixture
 def capture_display(monkeypatch):
     shown = []
@@ -98,3 +103,28 @@ def test_a_json_file_is_never_half_written(project):
     write_json(path, {'a': 1})
     with pytest.raises(TypeError): write_json(path, {'a': object()})
     assert json.loads(path.read_text()) == {'a': 1}
+
+@pytest.mark.parametrize('text', ['', '{"name": ', '{}', '[]', 'null', '{"name": 1}', b'\xff'])
+def test_a_broken_record_breaks_no_other(project, text):
+    good,bad = make_run(project, 'good', results={'x': 1}),make_run(project, 'bad')
+    (bad.folder/'run.json').write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert {r.folder.name: r.status for r in list_runs()} == {'good': 'done', 'bad': 'unreadable'}
+    assert find_run('good') == good and compare_runs('good', 'good').rows
+    for call in (lambda: Run.load(bad.folder), lambda: find_run('bad'), lambda: find_run(bad.folder), lambda: compare_runs('good', 'bad')):
+        with pytest.raises(PipelineError, match='bad/run.json') as e: call()
+        assert e.value.fix
+
+@pytest.mark.parametrize('text', ['', '{"x": ', '[1]'])
+def test_broken_results_are_named(project, text):
+    make_run(project, 'a', results={'x': 1})
+    (make_run(project, 'b').folder/'results.json').write_text(text)
+    assert len(list_runs()) == 2
+    with pytest.raises(PipelineError, match='b/results.json'): compare_runs('a', 'b')
+
+def test_a_folder_that_cannot_be_made_is_refused(project, monkeypatch):
+    (project/'file').touch()
+    for out in ('file', 'file/deep'):
+        with pytest.raises(PipelineError, match=out) as e: _new_folder('p', out)
+        assert e.value.fix
+    monkeypatch.setenv('RMN_PATHS_RUNS', str(project/'file'/'runs'))
+    with pytest.raises(PipelineError, match='file/runs'): _new_folder('p', None)

@@ -1,11 +1,12 @@
 "The pipelines that train, from end to end on the embedded model, small: what they must show, not how good it is."
-import shutil
+import json, shutil
 from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 from rmn_lora.adapters.store import AdapterStore
 from rmn_lora.errors import PipelineError
 from rmn_lora.pipelines import run_pipeline
+from rmn_lora.training.dataset import export_jsonl, load_rows, row_digest
 
 DATA = Path(__file__).resolve().parents[2]/'data'
 
@@ -26,8 +27,31 @@ def test_train_from_a_report_and_evaluate(project):
     r = run.results
     assert (r['adapter'], r['kind']) == ('walmart_search', 'retailer')
     assert r['after']['estimate'] >= r['before']['estimate'] and r['after']['n'] == r['before']['n'] <= 32
-    seen = run_pipeline('evaluate_adapters', adapters=['walmart_search'], source='walmart_search.csv', n=16).results
-    assert seen['versions'] == {'walmart_search': r['version']} and seen['rows'] == 16
+    store, rows = AdapterStore(project/'adapters'), load_rows('walmart_search.csv')
+    v = store.resolve('walmart_search')
+    new = [x for x in rows if row_digest(x) not in v.lineage['seen']]
+    assert r['train_rows'] < len(rows) - len(new), 'also the rows that chose the checkpoint were seen'
+    run = run_pipeline('evaluate_adapters', adapters=['walmart_search'], source='walmart_search.csv')
+    seen = run.results
+    assert seen['versions'] == {'walmart_search': r['version']} and seen['unknown'] == []
+    assert (seen['rows'], seen['left_out']) == (len(new), len(rows) - len(new)) and seen['exact']['walmart_search']['n'] == len(new) > 0
+    assert f'{len(rows) - len(new)} were left out' in BeautifulSoup(run.report.read_text(), 'html.parser').text
+    export_jsonl([x for x in rows if row_digest(x) in v.lineage['seen']], project/'seen.jsonl')
+    with pytest.raises(PipelineError, match="evaluate_adapters: All .* rows of 'seen.jsonl' trained"): run_pipeline('evaluate_adapters', adapters=['walmart_search'], source='seen.jsonl')
+    other = shutil.copytree(v.path, project/'other')
+    config = json.loads((other/'adapter_config.json').read_text())
+    (other/'adapter_config.json').write_text(json.dumps(config | dict(lora_alpha=1)))
+    other_version = store.publish(other, 'rows', 'retailer').version
+    store.publish(v.path, 'base', 'retailer')
+    run = run_pipeline('evaluate_adapters', adapters=['base', 'rows', v.version], source='walmart_search.csv', n=2)
+    assert set(run.results['exact']) == {'base model', 'base', 'rows', v.version, f'base + rows + {v.version}'}, 'no name takes the place of another'
+    assert run.results['versions'] == {'base': v.version, 'rows': other_version, v.version: v.version}
+    assert (run.results['rows'], run.results['left_out']) == (2, seen['left_out']) and run.results['unknown'] == ['rows'], 'a version is known by its content under any name'
+    assert 'rows does not say which rows it has seen' in BeautifulSoup(run.report.read_text(), 'html.parser').text
 
-def test_a_source_that_is_nowhere(project):
-    with pytest.raises(PipelineError, match='neither a file nor an invented card'): run_pipeline('train_adapter', source='nowhere.csv')
+@pytest.mark.parametrize('name,params,message', [('train_adapter', dict(source='nowhere.csv'), '.*neither a file nor an invented card'), ('train_adapter', dict(recipe='fast'), "No recipe is called 'fast'"),
+    ('train_adapter', dict(name='My adapter'), "The adapter id 'My adapter' is no valid name"), ('train_adapter', dict(rows=0), 'rows is 0'), ('train_adapter', dict(source='juniper', stackable=True), 'stackable'),
+    ('evaluate_adapters', dict(adapters=['nobody']), "No adapter is called 'nobody'"), ('evaluate_adapters', dict(adapters=[], n=0), 'n is 0')])
+def test_a_wrong_value_leaves_no_run(project, name, params, message):
+    with pytest.raises(PipelineError, match=f'{name}: {message}'): run_pipeline(name, **params)
+    assert not list(project.glob('runs/*'))

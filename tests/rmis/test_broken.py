@@ -79,7 +79,7 @@ ACCEPTED = { # file, its text or bytes, rows in, rows quarantined, a word of the
     'broken json line': ('w.jsonl', '{"date":"2026-09-01","numAdsShown":1,"adSpend":1.5}\nnot json\n{"date":"2026-09-02","numAdsShown":2,"adSpend":2}\n', 3, 1, 'JSON'),
     'late key': ('w.json', '[{"date":"2026-09-01","numAdsShown":1,"adSpend":1.5},\n{"date":"2026-09-02","numAdsShown":2,"adSpend":2,"attributedSales14days":"7.00"}]', 2, 0, ''),
     'nested value': ('w.json', '[{"date":"2026-09-01","numAdsShown":{"a":1},"adSpend":1.5,"numAdsClicks":1}]', 1, 1, 'whole number'),
-    'empty array': ('w.json', '[]', None, 0, 'No dialect fits'),
+    'empty array': ('w.json', '[]', None, 0, 'holds no records'),
 }
 
 @pytest.mark.parametrize('name', ACCEPTED)
@@ -152,6 +152,13 @@ def test_two_files_of_one_name_stay_apart(tmp_path):
         (tmp_path/d/'w.csv').write_text(GOOD)
     run = DataHarmonizer().harmonize([tmp_path/'monday', tmp_path/'tuesday'], tmp_path/'out', quiet=True)
     assert sorted(run.delivery.collect()['source_report'].unique()) == ['monday/w.csv', 'tuesday/w.csv']
+
+def test_two_files_of_one_name_may_both_be_broken(tmp_path):
+    for d in ('monday', 'tuesday'):
+        (tmp_path/d).mkdir()
+        (tmp_path/d/'w.csv').write_text(GOOD + ROW.replace('5551', '"5551'))
+    run = DataHarmonizer().harmonize([tmp_path/'monday', tmp_path/'tuesday'], tmp_path/'out', quiet=True)
+    assert run.refused == {} and sorted(run.quarantine.collect()['source_report']) == ['monday/w.csv', 'tuesday/w.csv']
 
 def test_what_cannot_be_given_is_refused(tmp_path):
     (tmp_path/'w.csv').write_text(GOOD)

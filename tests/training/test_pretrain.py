@@ -13,7 +13,7 @@ from rmn_lora.training.cards import chat
 from rmn_lora.training.corpus import example, held_out_strings, seeded
 from rmn_lora.training.pretrain import END, KINDS, ROLES, Pretraining, Recipe, batches, card_loss, new_model, probe, save_base, train_tokenizer
 
-TINY = Recipe(tokens=55_000, batch=1024, width=32, layers=1, heads=2, ff=64, vocab=400)
+TINY = Recipe(tokens=55_000, batch=1024, width=32, layers=1, heads=2, head_dim=16, ff=64, vocab=400)
 
 def small(m):
     "A tokenizer from 300 examples and pools of 128 are enough here."

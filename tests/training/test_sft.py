@@ -9,10 +9,10 @@ from safetensors.torch import load_file
 
 from rmn_lora.adapters.base import load_base
 from rmn_lora.adapters.store import AdapterStore
-from rmn_lora.errors import DatasetError, TrainingError
+from rmn_lora.errors import AdapterError, DatasetError, TrainingError
 from rmn_lora.training import sft
 from rmn_lora.training.corpus import HELD_OUT_BRANDS, HELD_OUT_NETWORKS
-from rmn_lora.training.dataset import brand_rows, export_jsonl, retailer_rows, split
+from rmn_lora.training.dataset import brand_rows, export_jsonl, retailer_rows, row_digest, split
 from rmn_lora.training.sft import PRESETS, LoraRecipe, lent, reading_order, recipe_of, rows_hash, tokenized, train_adapter
 
 RECIPE = LoraRecipe(rank=2, alpha=4, batch=4, steps=6, check_every=2, rate=1e-2)
@@ -103,10 +103,15 @@ def test_an_adapter_is_published_with_its_lineage(base, rows, trained, tmp_path)
     again = train_adapter(base, train, trained.folder.parent, RECIPE, held, store, 'juniper', 'brand', lineage=dict(parents=['sha256:0'], run='r1'))
     v = store.resolve('juniper')
     assert v == again.version and os.fspath(again) == str(v.path) and v.kind == 'brand' and v.base_digest == base.digest
-    assert v.lineage == dict(parents=['sha256:0'], run='r1', rows=rows_hash(train), n_rows=len(train), held_out=rows_hash(held), recipe=json.loads(json.dumps(vars(RECIPE))), base=base.digest, dtype='fp32')
+    assert v.lineage == dict(parents=['sha256:0'], run='r1', rows=rows_hash(train), n_rows=len(train), held_out=rows_hash(held), recipe=json.loads(json.dumps(vars(RECIPE))), base=base.digest, dtype='fp32', seen=sorted({row_digest(r) for r in rows}))
     assert v.scores == dict(loss=[e['loss'] for e in again.history if 'loss' in e][-1], held_out_loss=min(e['held_out_loss'] for e in again.history if 'held_out_loss' in e))
     assert_same(load_file(v.path/'adapter_model.safetensors'), factors(trained)) # it was finished, and not trained again
     with base.using(v) as stacked: assert stacked.generate(['x'], max_new_tokens=2)
+
+@pytest.mark.parametrize('name,kind', [('My adapter', 'brand'), ('juniper', 'stack')])
+def test_what_cannot_be_published_is_not_trained(base, rows, tmp_path, name, kind):
+    with pytest.raises(AdapterError): train_adapter(base, rows, tmp_path/'run', RECIPE, store=AdapterStore(tmp_path/'store'), name=name, kind=kind)
+    assert not (tmp_path/'run').exists()
 
 def test_nothing_is_printed(base, rows, tmp_path, capfd):
     train, held = split(rows)

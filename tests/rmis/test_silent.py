@@ -1,0 +1,220 @@
+"What would be a wrong number that nobody notices: each is refused, set aside with a reason, or read right."
+import gzip
+import json
+import os
+import zipfile
+
+import polars as pl
+import pytest
+from rmn_lora.errors import ReportError
+from rmn_lora.rmis.harmonize import DataHarmonizer, load_run
+from rmn_lora.rmis.reports import LINE, open_report
+
+HEAD = 'date,campaignId,itemId,numAdsShown,numAdsClicks,adSpend,attributedSales14days,attributedOrders14days\n'
+ROW = '2026-09-01,100,5551,1000,10,12.50,40.00,2\n'
+CRITEO = 'date,accountId,campaignId,lineItemId,impressions,clicks,spend,attributedSales,attributedUnits\n2026-09-01,1,2,3,10,1,{},4.00,{}\n'
+
+def harmonize(tmp_path, text, name='w.csv', **how):
+    (tmp_path/name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    run = DataHarmonizer(**how).harmonize(tmp_path/name, tmp_path/'out', quiet=True)
+    assert run.rows_in == run.rows_out + run.quarantined
+    return run
+
+def aside(run, *columns): return run.quarantine.sort('line').select(columns).collect().rows()
+
+
+# Currencies
+
+@pytest.mark.parametrize('amount', ['EUR 12.50', '12.50 EUR', '12.50EUR', '(EUR 12.50)', '€12.50', 'USD 12.50 EUR', '$12.50 EUR', 'ABC 12.50'])
+def test_an_amount_in_another_currency_is_set_aside(tmp_path, amount):
+    run = harmonize(tmp_path, HEAD + ROW + ROW.replace('12.50', amount))
+    assert aside(run, 'line', 'column', 'value', 'reason') == [(3, 'adSpend', amount, 'the sign or code is not that of USD')]
+
+@pytest.mark.parametrize('amount', ['USD 12.50', '12.50 USD', '$12.50', '$12.50 USD', '(USD 12.50)'])
+def test_an_amount_in_its_own_currency_is_repaired(tmp_path, amount):
+    run = harmonize(tmp_path, HEAD + ROW.replace('12.50', amount))
+    assert (run.repaired, abs(run.delivery.collect()['spend'].item())) == (1, 12.5)
+
+@pytest.mark.parametrize('amount', ['EUR 5', '$5'])
+def test_a_currency_cannot_be_compared_with_an_unknown_one(tmp_path, amount):
+    text = CRITEO.format(amount, 2)
+    assert 'unknown' in aside(harmonize(tmp_path, text), 'reason')[0][0]
+    assert harmonize(tmp_path, text, given={'criteo': {'currency': 'EUR' if 'EUR' in amount else 'CAD'}}).repaired == 1
+    assert harmonize(tmp_path, text, given={'criteo': {'currency': 'GBP'}}).quarantined == 1
+
+@pytest.mark.parametrize(('count', 'column'), [('USD 2', 'attributedOrders14days'), ('$2', 'attributedOrders14days'), ('USD 10', 'numAdsClicks'), ('$10', 'numAdsClicks')])
+def test_a_count_carries_no_currency(tmp_path, count, column):
+    run = harmonize(tmp_path, HEAD + (ROW.replace(',2\n', f',{count}\n') if 'Orders' in column else ROW.replace(',10,', f',{count},')))
+    assert aside(run, 'column', 'value') == [(column, count)]
+
+
+# Headers
+
+@pytest.mark.parametrize('form', ['csv', 'jsonl', 'parquet', 'late'])
+def test_columns_that_differ_in_case_only_are_refused(tmp_path, form):
+    names = 'date,campaignId,impressions,Clicks,clicks,cost,sales14d'.split(',')
+    row = dict(zip(names, ['2026-09-01', '1', '1000', '10', '99', '1', '1']))
+    path = tmp_path/f'a.{form}'
+    if form == 'csv': path.write_text(','.join(names) + '\n' + ','.join(row.values()) + '\n')
+    elif form == 'jsonl': path.write_text(json.dumps(row) + '\n')
+    elif form == 'late': path.write_text((json.dumps({k: v for k,v in row.items() if k != 'clicks'}) + '\n') * 12_000 + json.dumps(row) + '\n')
+    else: pl.DataFrame([row]).write_parquet(path)
+    with pytest.raises(ReportError, match="'Clicks' and 'clicks'"): DataHarmonizer().harmonize(path, tmp_path/'out', quiet=True)
+
+def test_a_name_in_a_value_is_no_second_column(tmp_path):
+    row = {'date': '2026-09-01', 'campaignId': '1', 'campaignName': 'clicks', 'impressions': 1000, 'Clicks': 10, 'cost': 1, 'sales14d': 1}
+    run = harmonize(tmp_path, (json.dumps(row) + '\n') * 2, 'a.jsonl')
+    assert run.delivery.collect()['clicks'].to_list() == [10, 10]
+
+
+# Rows
+
+BREAK = HEAD.replace('itemId', 'itemName') + ROW.replace('5551', '"two\nlines"') # stands on lines 2 and 3
+
+def test_lines_are_counted_past_a_line_break_in_quotes(tmp_path):
+    run = harmonize(tmp_path, BREAK + ROW + ROW.replace('12.50', '#REF!') + ROW)
+    assert aside(run, 'line', 'value') == [(5, '#REF!')]
+    assert run.delivery.sort('source_row').collect()['source_row'].to_list() == [2, 4, 6]
+    seen = open_report(tmp_path/'w.csv', tmp_path).scan(['itemName']).collect()
+    assert seen.select(LINE, 'itemName').rows()[:2] == [(2, 'two\nlines'), (4, '5551')]
+
+def test_a_short_row_is_seen_beside_a_line_break_in_quotes(tmp_path):
+    run = harmonize(tmp_path, BREAK + ROW + '2026-09-01,100,5551,1000,10,12\n' + ROW)
+    assert aside(run, 'line', 'reason', 'row') == [(5, 'fewer fields than the 8 of the header', '2026-09-01,100,5551,1000,10,12')]
+
+@pytest.mark.parametrize('pack', [bytes, gzip.compress, lambda b: b.decode().encode('utf-16'), lambda b: b.replace(b'\n', b'\r\n'), lambda b: b.replace(b'two', b'dos a\xf1os')])
+def test_line_breaks_in_every_form(tmp_path, pack):
+    run = harmonize(tmp_path, pack((BREAK + ROW + ROW.replace('12.50', '#REF!')).encode()))
+    assert (run.rows_out, aside(run, 'line')) == (2, [(5,)])
+
+def test_a_header_with_a_line_break(tmp_path):
+    run = harmonize(tmp_path, HEAD.replace('attributedOrders14days', '"my\nnotes"') + ROW + ROW.replace('12.50', '#REF!'))
+    assert (run.rows_out, aside(run, 'line')) == (1, [(4,)])
+
+@pytest.mark.parametrize('surplus', [',,QQ', ',,,,QQ,ZZ', ',QQ', ',QQ,ZZ'])
+def test_surplus_fields_are_seen_and_kept(tmp_path, surplus):
+    run = harmonize(tmp_path, HEAD + ROW + ROW[:-1] + surplus + '\n' + ROW)
+    (line,reason,value,row), = aside(run, 'line', 'reason', 'value', 'row')
+    assert (line, reason) == (3, 'more fields than the 8 of the header') and 'QQ' in value + row and ('ZZ' in value + row) == ('ZZ' in surplus)
+
+def test_surplus_fields_that_are_empty_say_nothing(tmp_path):
+    run = harmonize(tmp_path, HEAD + ROW + ROW[:-1] + ',,,\n' + ROW[:-1] + ',\n')
+    assert (run.rows_out, run.quarantined) == (3, 0)
+
+def test_an_open_quote_costs_its_own_line_only(tmp_path):
+    rows = [ROW] * 3 + [ROW.replace('5551', '5" pipe')] + [ROW] * 2000 + [ROW.replace('5551', '6" pipe')] + [ROW, ROW.replace('5551', '"a\nb"'), ROW]
+    run = harmonize(tmp_path, HEAD.replace('itemId', 'itemName') + ''.join(rows))
+    assert (run.rows_in, run.quarantined) == (2008, 2)
+    assert aside(run, 'line', 'reason') == [(5, 'a quote is not closed on this line'), (2006, 'a quote is not closed on this line')]
+
+def test_blank_lines_are_rows_in_every_lane(tmp_path):
+    for text in (HEAD + ROW + '\n' + ROW, BREAK + '\n' + ROW): assert aside(harmonize(tmp_path, text), 'reason') == [('the row is empty',)]
+
+
+# Ids and missing values
+
+ODD = {'2,81475E+14': None, '2.81475E+14': None, '2.81475e+14': None, '2.81475E14': None, '2814749767106777.0': None,
+       'NaN': '', 'null': '', 'NA': '', 'N/A': '', '-': '', 'None': '', '#N/A': '', ' ': '', '0012.0': '0012', '1E5': '1E5', 'a.b': 'a.b', '\u2003x': 'x'}
+
+@pytest.mark.parametrize('text', ODD)
+@pytest.mark.parametrize('spend', ['12.50', '$12.50']) # the second takes the slow lane anyway
+def test_an_id_is_read_alike_in_both_lanes(tmp_path, text, spend):
+    run = harmonize(tmp_path, HEAD + ROW + ROW.replace('5551', f'"{text}"').replace('12.50', spend))
+    if ODD[text] is None: assert aside(run, 'line', 'reason') == [(3, 'a spreadsheet has rounded this id')]
+    else: assert run.delivery.sort('source_row').collect()['retailer_item_id'].to_list() == ['5551', ODD[text] or None]
+
+@pytest.mark.parametrize('spend', ['12.50', '$12.50'])
+def test_a_text_that_says_nothing_is_missing_in_both_lanes(tmp_path, spend):
+    run = harmonize(tmp_path, f'date,campaignId,campaignName,impressions,clicks,cost,sales14d\n2026-09-01,1,N/A,10,1,{spend},9\n', given={'amazon': {'currency': 'USD'}})
+    assert run.delivery.collect()['campaign_name'].to_list() == [None]
+
+
+# Names
+
+OURS = ['value', 'reason', 'column', 'problem', 'row', 'line', 'day', 'upto', 'money', 'suspect', 'fields', 't0', 't1', 'len', 'source_report', 'raw:date', 'x']
+
+@pytest.mark.parametrize('form', ['csv', 'jsonl', 'parquet', 'break'])
+def test_any_column_name_may_stand_in_a_report(tmp_path, form):
+    names = HEAD.strip().split(',') + OURS
+    good = dict(zip(names, ROW.strip().split(',') + [f'my {n}' for n in OURS]))
+    rows,path = [good, good | {'adSpend': '#REF!'}, good | {'adSpend': '$3'}], tmp_path/f'w.{form}'
+    if form == 'parquet': pl.DataFrame(rows).write_parquet(path)
+    elif form == 'jsonl': path.write_text('\n'.join(map(json.dumps, rows)))
+    else: path.write_text(''.join(','.join(r) + '\n' for r in [names, *(r.values() for r in rows)]).replace('my x', '"my\nx"' if form == 'break' else 'my x'))
+    run = DataHarmonizer().harmonize(path, tmp_path/'out', 'walmart', quiet=True)
+    assert (run.rows_out, run.quarantined, run.delivery.collect()['spend'].sum()) == (2, 1, 15.5)
+    (column,value,row), = aside(run, 'column', 'value', 'row')
+    assert (column, value) == ('adSpend', '#REF!') and {k: v.replace('\n', ' ') for k,v in json.loads(row).items()} == rows[1]
+
+@pytest.mark.parametrize('name', ['__line', '__more'])
+@pytest.mark.parametrize('form', ['csv', 'jsonl', 'parquet'])
+def test_the_two_names_that_are_ours_are_refused(tmp_path, name, form):
+    row,path = dict(zip(HEAD.strip().split(','), ROW.strip().split(','))) | {name: '7'}, tmp_path/f'w.{form}'
+    if form == 'parquet': pl.DataFrame([row]).write_parquet(path)
+    else: path.write_text(json.dumps(row) if form == 'jsonl' else f'{",".join(row)}\n{",".join(row.values())}\n')
+    with pytest.raises(ReportError, match=f"w.{form} has a column called '{name}'.*Rename"): DataHarmonizer().harmonize(path, tmp_path/'out', quiet=True)
+
+
+# Files
+
+def test_one_file_under_several_paths_counts_once(tmp_path, monkeypatch):
+    (tmp_path/'in').mkdir()
+    (tmp_path/'in'/'w.csv').write_text(HEAD + ROW)
+    (tmp_path/'in'/'again.csv').symlink_to(tmp_path/'in'/'w.csv')
+    os.link(tmp_path/'in'/'w.csv', tmp_path/'in'/'hard.csv')
+    monkeypatch.chdir(tmp_path)
+    run = DataHarmonizer().harmonize(['in/w.csv', tmp_path/'in'/'w.csv', 'in', 'in/../in/*.csv'], 'out', quiet=True)
+    assert (run.rows_out, [f.report for f in run.files]) == (1, ['w.csv'])
+
+@pytest.mark.parametrize('what', ['in', 'in/**'])
+def test_tables_among_the_reports_are_no_reports(tmp_path, what):
+    (tmp_path/'in').mkdir()
+    (tmp_path/'in'/'w.csv').write_text(HEAD + ROW)
+    (tmp_path/'in'/'.out.part'/'suspects').mkdir(parents=True)
+    (tmp_path/'in'/'.out.part'/'suspects'/'w.csv.txt').write_text(HEAD + ROW) # a run that was killed
+    for out in ('tables', 'tables', 'others'):
+        run = DataHarmonizer().harmonize(tmp_path/what, tmp_path/'in'/out, quiet=True)
+        assert (run.rows_out, run.refused) == (1, {}) and load_run(tmp_path/'in'/out).delivery.collect().height == 1
+
+NAMES = ['w[1].csv', 'w*.csv', 'w[1].jsonl', 'w*.jsonl', 'w[1].json', 'w?.parquet', 'w[1].csv.gz', '[ab]{c}.jsonl']
+
+@pytest.mark.parametrize('folder', ['plain', 'in [2026]*'])
+@pytest.mark.parametrize('name', NAMES)
+def test_a_file_name_is_no_pattern_where_such_a_file_exists(tmp_path, name, folder):
+    (tmp_path/folder).mkdir()
+    columns = HEAD.strip().split(',')
+    def write(name, item):
+        row,path = dict(zip(columns, ROW.strip().split(','))) | {'itemId': item, 'adSpend': '$1'}, tmp_path/folder/name
+        if 'parquet' in name: pl.DataFrame([row]).write_parquet(path)
+        elif 'json' in name: path.write_text(json.dumps([row]) if name.endswith('json') else json.dumps(row) + '\n')
+        else: path.write_bytes((gzip.compress if name.endswith('gz') else bytes)(f'{",".join(columns)}\n{",".join(row.values())}\n'.encode()))
+        return path
+    for other in ('w1', 'wx', 'a'): write(other + name[name.index('.'):], 'decoy')
+    run = DataHarmonizer().harmonize(write(name, 'meant'), tmp_path/folder/'out[1]', quiet=True)
+    assert run.delivery.collect()['retailer_item_id'].to_list() == ['meant'] and run.rows_out == 1 and run.repaired == 1
+    assert load_run(run.out).attributed.collect().height == 2 and load_run(run.out).quarantine.collect().height == 0
+
+
+# Messages
+
+@pytest.mark.parametrize('text', ['[]', ' [ ]\n', '\ufeff[]', '{}\n'])
+@pytest.mark.parametrize('network', [None, 'walmart'])
+def test_an_empty_list_holds_no_records(tmp_path, text, network):
+    (tmp_path/'w.json').write_text(text)
+    with pytest.raises(ReportError, match='w.json holds no records'): DataHarmonizer().harmonize(tmp_path/'w.json', tmp_path/'out', network, quiet=True)
+
+def test_an_array_may_begin_with_a_byte_order_mark(tmp_path):
+    row = dict(zip(HEAD.strip().split(','), ROW.strip().split(',')))
+    assert harmonize(tmp_path, '\ufeff' + json.dumps([row, row]), 'w.json').rows_out == 2
+
+def test_old_mac_line_ends_are_named(tmp_path):
+    (tmp_path/'w.csv').write_bytes((HEAD + ROW).replace('\n', '\r').encode())
+    with pytest.raises(ReportError, match='w.csv ends its lines with CR alone.*Save it'): DataHarmonizer().harmonize(tmp_path/'w.csv', tmp_path/'out', quiet=True)
+
+def test_a_zip_from_a_mac(tmp_path):
+    with zipfile.ZipFile(tmp_path/'w.zip', 'w') as z:
+        for name,data in {'in/': '', 'in/w.csv': HEAD + ROW, '__MACOSX/in/._w.csv': '\0', 'in/.DS_Store': '\0'}.items(): z.writestr(name, data)
+    assert DataHarmonizer().harmonize(tmp_path/'w.zip', tmp_path/'out', quiet=True).rows_out == 1
+    with zipfile.ZipFile(tmp_path/'two.zip', 'w') as z:
+        for name in ('a.csv', 'b.csv', '__MACOSX/._a.csv'): z.writestr(name, HEAD + ROW)
+    with pytest.raises(ReportError, match='two.zip holds 2 files'): DataHarmonizer().harmonize(tmp_path/'two.zip', tmp_path/'out', quiet=True)
