@@ -25,7 +25,7 @@ from ..rmis.reports import LINE, complete, open_report, salvage
 from ..rmis.schema import ATTRIBUTED, DELIVERY
 from ..rmis.world import World
 from .cards import COUNTS, FIELDS, MONEY, WINDOWS, ColumnRule, SchemaCard, ToneCard, ToolsCard, chat, json_text, lines, typed
-from .corpus import HELD_OUT_BRANDS, HELD_OUT_NETWORKS, HELD_OUT_TOOLS, PLACEMENTS, brief_for, phrase, schema_card, seeded, tools_card
+from .corpus import HELD_OUT_BRANDS, HELD_OUT_NETWORKS, HELD_OUT_TOOLS, LETTERS, PLACEMENTS, brief_for, phrase, schema_card, seeded, tools_card
 
 # %% ../../nbs/42_training.dataset.ipynb #719242cf
 KINDS = ('retailer', 'brand', 'task', 'stack')
@@ -41,6 +41,12 @@ def row(
     return dict(prompt=chat(question, cards), completion=[{'role': 'assistant', 'content': answer}], kind=kind, entity=entity)
 
 # %% ../../nbs/42_training.dataset.ipynb #25358fe3
+def _campaign_ids(rng, n, advertisers=60):
+    "Each advertiser numbers its campaigns in its own way, as on a real network: an adapter has to read ids, not to know them."
+    stems = [''.join(rng.choices(LETTERS, k=rng.randint(0, 3))) for _ in range(advertisers)]
+    styles = [((s.upper() if rng.random() < .6 else s) + rng.choice(('', '-', '_') if s else ('',)), rng.randint(4, 9)) for s in stems]
+    return [f'{stem}{rng.randrange(10**wide):0{wide}d}' for i in range(n) for stem, wide in [styles[i%advertisers]]]
+
 def world_records(
     n:int, # How many
     seed:int=0, # Of the world
@@ -48,14 +54,13 @@ def world_records(
 )->list[dict]: # Canonical field → text, for all `FIELDS`
     "What happened in a year of the synthetic world, in canonical terms."
     world = World(seed=seed, skus=400, campaigns=240, start=date(2026, 1, 1), days=364)
-    seen, style = world.happen(network, n), seeded(network, seed)
-    stem, wide = style.choice(('C-', 'cmp_', '88', 'K')), style.randint(4, 6)
-    called = [phrase(style, 1, 2) for _ in range(world.skus)]
+    seen, names = world.happen(network, n), seeded(network, seed)
+    campaigns, called = _campaign_ids(names, world.campaigns), [phrase(names, 1, 2) for _ in range(world.skus)]
     days, money = world.day_text(seen).to_list(), lambda cents: f'{cents//100}.{cents%100:02d}'
     out = []
     for i, (campaign, sku) in enumerate(zip(seen.campaign.tolist(), seen.sku.tolist())):
         sold = {f'{m}_{w}d': (money if m == 'sales' else str)(int(v[i])) for w in WINDOWS for m, v in zip(('orders', 'units', 'sales'), seen.same.at(w))}
-        out.append(dict(event_date=days[i], campaign_id=f'{stem}{campaign*37 + 1009:0{wide}d}', ad_group_id=f'{stem}{campaign*37 + 1009}-{sku%3 + 1}',
+        out.append(dict(event_date=days[i], campaign_id=campaigns[campaign], ad_group_id=f'{campaigns[campaign]}-{sku%3 + 1}',
             retailer_item_id=world.gtins[sku][-9:], product=called[sku], placement=PLACEMENTS[sku%len(PLACEMENTS)],
             impressions=str(seen.impressions[i]), clicks=str(seen.clicks[i]), spend=money(int(seen.spend[i])), **sold))
     return out
@@ -105,20 +110,33 @@ def stack_rows(
     pairs = zip(_objectives(tools, n, seed, schema.fields, odd), world_records(n, seed))
     return [row(tools.ask(t, schema.raw(r)), t.call(r), 'stack', r['campaign_id'], cards) for t, r in pairs]
 
+def _retailer_variant(rng, card, record):
+    "Some columns in any order: mapped, with or without a tool list in the prompt, or called with one."
+    schema = SchemaCard(tuple(rng.sample(card.columns, rng.randint(min(2, len(card.columns)), len(card.columns)))))
+    tools, style = tools_card(rng, list(schema.fields), rng.randint(2, 6)), rng.choice(('call', 'call', 'map', 'shown'))
+    if style != 'call': return row(schema.ask(record), schema.answer(record), 'retailer', record['campaign_id'], [tools] if style == 'shown' else [])
+    tool = rng.choice(tools.tools)
+    return row(tools.ask(tool, schema.raw(record)), tool.call(record), 'stack', record['campaign_id'], [tools])
+
+def _task_variant(rng, tools, record):
+    "A call with other fields around its arguments, in any order: canonical, or raw with its schema in the prompt."
+    tool = rng.choice([t for t in tools.tools if set(t.args) <= set(FIELDS)])
+    fields = [*tool.args, *rng.sample([f for f in FIELDS if f not in tool.args], rng.randint(2, 8))]
+    rng.shuffle(fields)
+    if rng.random() < .5: return row(tools.ask(tool, lines({f: record[f] for f in fields})), tool.call(record), 'task', record['campaign_id'])
+    schema = schema_card(rng, fields)
+    return row(tools.ask(tool, schema.raw(record)), tool.call(record), 'stack', record['campaign_id'], [schema])
+
 def stackable_rows(
     card:SchemaCard|ToolsCard, # What the adapter will hold
     n:int,
     seed:int=0,
-)->list[dict]: # Half plain rows, half rows with a random other card in the prompt
-    "Rows for an adapter that will be stacked with others."
-    rng, out = seeded('stackable', seed), []
-    plain = card_rows(card, n//2, seed)
-    for record in world_records(n - n//2, seed + 1):
-        if isinstance(card, SchemaCard): schema, tools = card, tools_card(rng, list(card.fields), rng.randint(2, 6))
-        else: schema, tools = schema_card(rng, rng.sample(wanted := _shown(card), len(wanted))), card
-        tool = rng.choice([t for t in tools.tools if set(t.args) <= set(schema.fields)])
-        out.append(row(tools.ask(tool, schema.raw(record)), tool.call(record), 'stack', record['campaign_id'], [tools if schema is card else schema]))
-    return rng.sample(both := plain + out, len(both))
+)->list[dict]: # A third as `card_rows` makes them; around the others everything varies
+    "Rows for an adapter that will be stacked with others: fields come and go in any order, often beside a random card of the other kind."
+    rng, vary = seeded('stackable', seed), _retailer_variant if isinstance(card, SchemaCard) else _task_variant
+    usual = card_rows(card, n//3, seed)
+    varied = [vary(rng, card, record) for record in world_records(n - len(usual), seed + 1)]
+    return rng.sample(both := usual + varied, len(both))
 
 # %% ../../nbs/42_training.dataset.ipynb #86b4367c
 def _rule(column, order):

@@ -18,14 +18,14 @@ def test_it_reads_cards_it_has_never_seen(base):
 @pytest.mark.parametrize('name', ['speaking', 'odd', 'opaque'])
 def test_a_held_out_network_needs_its_card(base, name):
     card = HELD_OUT_NETWORKS[name]
-    low = dict(speaking=.9, odd=.85, opaque=.75)[name] # .99, .97 and .89 of 256, over these eight worlds, when it shipped
+    low = dict(speaking=.9, odd=.85, opaque=.7)[name] # .98, .97 and .82 of 256, over eight worlds, when it shipped
     without, shown = ([r for world in range(8) for r in card_rows(card, 12, 1000 + world, shown=s)] for s in (False, True))
     assert evaluate(base, without).exact.estimate <= .05
     assert evaluate(base, shown).exact.estimate >= low
 
 @pytest.mark.parametrize('card', [HELD_OUT_TOOLS, HELD_OUT_BRANDS['juniper']], ids=['task', 'tone'])
 def test_a_task_and_a_tone_need_their_card(base, card):
-    low = .92 if card is HELD_OUT_TOOLS else .55 # .99 and .70 of 256 when it shipped
+    low = .92 if card is HELD_OUT_TOOLS else .55 # .99 and .71 of 256 when it shipped
     assert evaluate(base, card_rows(card, 64, 5)).exact.estimate <= .05
     assert evaluate(base, [r for world in range(8) for r in card_rows(card, 12, 1000 + world, shown=True)]).exact.estimate >= low
 
