@@ -39,12 +39,12 @@ class LoraRecipe:
     rate:float = 5e-3 # Highest learning rate; falls linearly to 0
     batch:int = 16 # Rows a step
     steps:int = 300 # Updates
-    check_every:int = 40 # Steps between checkpoints, and between looks at held-out rows
+    check_every:int = 50 # Steps between checkpoints, and between looks at held-out rows
     patience:int = 3 # Looks without a better held-out loss before it stops
     seed:int = 0
 
 PRESETS = dict(
-    quick=LoraRecipe(steps=120), # A first look
+    quick=LoraRecipe(steps=100), # A first look
     standard=LoraRecipe(), # A minute or two for the embedded model on two cores
     large=LoraRecipe(rate=2e-4, steps=1000)) # A start for models of billions of parameters
 

@@ -7,7 +7,7 @@ import torch
 
 from rmn_lora.adapters.base import base_digest, load_base, verify_checksums
 from rmn_lora.training.cards import chat
-from rmn_lora.training.corpus import KINDS, held_out_strings
+from rmn_lora.training.corpus import KINDS, held_out_strings, texts
 from rmn_lora.training.dataset import INVENTED, card_rows
 
 FOLDER = resources.files('rmn_lora')/'assets/base'
@@ -50,7 +50,7 @@ def test_no_token_is_a_held_out_string(base):
 
 def test_no_held_out_string_is_said_unasked(base):
     rng = random.Random('said')
-    asked = [chat(turns[0][0], cards) for make in KINDS.values() for cards, turns in (make(rng) for _ in range(12))]
+    asked = [chat(turns[0][0], cards) for make in KINDS.values() for cards, turns in (make(rng) for _ in range(12)) if not any(s in texts(cards, turns) for s in held_out_strings())]
     answers = base.generate(asked, max_new_tokens=100)
     bare = base.generate(['', 'Write copy\nproduct=tea\nbenefit=warm\nprice=1.00', 'Call a tool\nspend=1.00\nobjective=save'], max_new_tokens=60)
     assert not [s for s in held_out_strings() for a in answers + bare if s in a]
