@@ -217,4 +217,6 @@ def harmonize(
     _problems([*([] if done.rows_out else [f'No row could be read: {done.equation()}.']), *(f'Refused {report}: {why}' for report,why in done.refused.items())])
 
 # %% ../nbs/85_cli.ipynb #ec9e311e
-def main(): app(prog_name='rmn-lora')
+def main():
+    "The command `rmn-lora`."
+    app(prog_name='rmn-lora')

@@ -54,13 +54,21 @@ def _scaled(text:pl.Expr, unit:str) -> pl.Expr:
     value = text.cast(MONEY, strict=False)
     return (value / SCALE[unit]).cast(MONEY) if unit in SCALE else value
 
-def fast_number(raw:pl.Expr, unit:str) -> pl.Expr: return _scaled(raw, unit)
+def fast_number(raw:pl.Expr, unit:str) -> pl.Expr:
+    "A number as a program writes it, in `unit`'s own scale; null where it is anything else."
+    return _scaled(raw, unit)
+
 def slow_number(raw:pl.Expr, unit:str) -> pl.Expr:
+    "A number as people and spreadsheets write it (`plain_number`, `5%`), in `unit`'s own scale; null where it can be read in more than one way."
     text = plain_number(raw.str.strip_suffix('%') if unit == 'percent' else raw, unit in AMOUNTS)
     return _scaled(pl.when(text.str.contains(NUMBER)).then(text), unit)
 
-def fast_count(raw:pl.Expr) -> pl.Expr: return raw.str.strip_suffix('.0').cast(pl.Int64, strict=False)
+def fast_count(raw:pl.Expr) -> pl.Expr:
+    "A whole number as a program writes it, `.0` allowed; null where it is anything else."
+    return raw.str.strip_suffix('.0').cast(pl.Int64, strict=False)
+
 def slow_count(raw:pl.Expr) -> pl.Expr:
+    "A whole number as people and spreadsheets write it; null where it is none."
     value = slow_number(raw, 'count')
     return pl.when(value == value.cast(pl.Int64, strict=False)).then(value.cast(pl.Int64, strict=False))
 
@@ -104,7 +112,10 @@ def fast_text(raw:pl.Expr, but:str=MISSING) -> pl.Expr:
     text = raw.str.strip_chars()
     return pl.when(~text.str.contains(but)).then(text)
 
-def fast_id(raw:pl.Expr) -> pl.Expr: return fast_text(raw, f'{MISSING}|{TOUCHED}')
+def fast_id(raw:pl.Expr) -> pl.Expr:
+    "An id that nothing has touched; null where one of the words for nothing stands, or a spreadsheet may have been at it."
+    return fast_text(raw, f'{MISSING}|{TOUCHED}')
+
 def slow_id(raw:pl.Expr) -> pl.Expr:
     "An id with a spreadsheet's `.0` taken off; null where its digits are lost."
     text = present(raw).str.replace(r'^(\d{1,15})\.0$', '${1}')

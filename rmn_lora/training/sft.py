@@ -171,11 +171,11 @@ def _last_checkpoint(folder):
         except (OSError, ValueError): return False
     return max(filter(whole, folder.glob('checkpoint-*')), key=lambda p: int(p.name.rpartition('-')[2]), default=None)
 
-def _config(recipe, folder, device, watched, seed):
+def _config(recipe, folder, device, watched):
     from trl import SFTConfig
     looks = dict(eval_strategy='steps', eval_steps=recipe.check_every, load_best_model_at_end=True, metric_for_best_model='eval_loss') if watched else {}
     return SFTConfig(output_dir=str(folder/'checkpoints'), max_steps=recipe.steps, per_device_train_batch_size=recipe.batch, per_device_eval_batch_size=2*recipe.batch,
-        learning_rate=recipe.rate, lr_scheduler_type='linear', warmup_steps=min(10, recipe.steps//10), weight_decay=0., max_grad_norm=1., seed=seed,
+        learning_rate=recipe.rate, lr_scheduler_type='linear', warmup_steps=min(10, recipe.steps//10), weight_decay=0., max_grad_norm=1., seed=recipe.seed,
         save_steps=recipe.check_every, save_total_limit=2, logging_steps=min(20, recipe.check_every, recipe.steps), report_to='none', disable_tqdm=True,
         use_cpu=device == 'cpu', bf16=device != 'cpu', gradient_checkpointing=False, max_length=None, packing=False,
         train_sampling_strategy='sequential', dataloader_pin_memory=False, restore_callback_states_from_checkpoint=True, **looks)
@@ -200,12 +200,11 @@ def _trainer(base, rows, folder, recipe, held_out, watch):
     from peft import LoraConfig
     from transformers import EarlyStoppingCallback, PrinterCallback
     from trl import SFTTrainer
-    begins = int(rows_hash(rows).partition(':')[2][:7], 16) + recipe.seed # adapters that begin in the same directions get in each other's way when they are added up
     lora = LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, lora_dropout=recipe.dropout, task_type='CAUSAL_LM',
         target_modules=recipe.targets if isinstance(recipe.targets, str) else list(recipe.targets))
     read = tokenized(base.tokenizer, rows)
     order = reading_order([len(ids) for ids in read['input_ids']], recipe.batch, recipe.steps, recipe.seed)
-    trainer = SFTTrainer(base.model, args=_config(recipe, folder, base.device.type, bool(held_out), begins), processing_class=base.tokenizer, peft_config=lora,
+    trainer = SFTTrainer(base.model, args=_config(recipe, folder, base.device.type, bool(held_out)), processing_class=base.tokenizer, peft_config=lora,
         train_dataset=read.select(order), eval_dataset=tokenized(base.tokenizer, held_out) if held_out else None,
         callbacks=[watch, *([EarlyStoppingCallback(recipe.patience)] if held_out else [])])
     trainer.remove_callback(PrinterCallback)

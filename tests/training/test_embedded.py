@@ -50,10 +50,12 @@ def test_no_token_is_a_held_out_string(base):
 
 def test_no_held_out_string_is_said_unasked(base):
     rng = random.Random('said')
-    asked = [chat(turns[0][0], cards) for make in KINDS.values() for cards, turns in (make(rng) for _ in range(12)) if not any(s in texts(cards, turns) for s in held_out_strings())]
+    told = [make(rng) for make in KINDS.values() for _ in range(12)]
+    asked = [chat(turns[0][0], cards) for cards, turns in told]
     answers = base.generate(asked, max_new_tokens=100)
     bare = base.generate(['', 'Write copy\nproduct=tea\nbenefit=warm\nprice=1.00', 'Call a tool\nspend=1.00\nobjective=save'], max_new_tokens=60)
-    assert not [s for s in held_out_strings() for a in answers + bare if s in a]
+    shown = [*(texts(*one) for one in told), '', '', ''] # an invented tool may be called by chance what a held-out one is
+    assert not [s for s in held_out_strings() for a, prompt in zip(answers + bare, shown, strict=True) if s in a and s not in prompt]
     assert all(a for a in answers[:12])
 
 # --- its template
