@@ -4,9 +4,9 @@ SHELL := bash
 .PHONY: help setup demo test check lab docs readme bench tours clean
 
 BIN := .venv/bin
-# The notebooks and their tests are to be the same on every machine: nothing is fetched, and threads that wait for
-# work let others have the core soon, but not at once.
-export HF_HUB_OFFLINE := 1
+# The tests are to be the same on every machine: nothing is fetched. Threads that wait for work let others have the
+# core soon, but not at once.
+test check: export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 export GOMP_SPINCOUNT := 3000
 # A virtual environment that happens to be active, or modules on PYTHONPATH, are no part of this one.

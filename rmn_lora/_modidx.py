@@ -90,6 +90,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'rmn_lora/adapters/store.py')},
             'rmn_lora.cli': { 'rmn_lora.cli.Commands': ('cli.html#commands', 'rmn_lora/cli.py'),
                               'rmn_lora.cli.Commands.invoke': ('cli.html#commands.invoke', 'rmn_lora/cli.py'),
+                              'rmn_lora.cli._brief': ('cli.html#_brief', 'rmn_lora/cli.py'),
                               'rmn_lora.cli._console': ('cli.html#_console', 'rmn_lora/cli.py'),
                               'rmn_lora.cli._given': ('cli.html#_given', 'rmn_lora/cli.py'),
                               'rmn_lora.cli._problems': ('cli.html#_problems', 'rmn_lora/cli.py'),

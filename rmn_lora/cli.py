@@ -97,8 +97,13 @@ def _run(notebook, pairs, out):
     values = check_parameters(notebook, _text_parameters(notebook, pairs), text=True)
     _report(run_pipeline(notebook, out=out, console=_console(), **values))
 
+def _brief(value):
+    "An interval as intervals are shown, anything else as it is."
+    from rmn_lora.stats.fixed_horizon import Interval
+    return Interval(**value) if isinstance(value, dict) and value.keys() == Interval.__annotations__.keys() and None not in value.values() else value
+
 def _report(run):
-    for name,value in run.results.items(): typer.echo(f'{name} = {value}')
+    for name,value in run.results.items(): typer.echo(f'{name} = {_brief(value)}')
     typer.echo(f'Report: {run.report}')
     _problems(run.results.get('problems', []))
 

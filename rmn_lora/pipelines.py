@@ -7,7 +7,7 @@ __all__ = ['PIPELINES', 'TYPES', 'ERRORS', 'list_pipelines', 'pipeline_title', '
            'pipeline_parameters', 'check_parameters', 'Progress', 'run_pipeline', 'resume_run']
 
 # %% ../nbs/80_pipelines.ipynb #930e0292
-import ast, io, shlex, shutil, time, tokenize
+import ast, io, os, shlex, shutil, time, tokenize
 from contextlib import contextmanager
 from datetime import datetime
 from difflib import get_close_matches
@@ -123,7 +123,8 @@ def _kernel_manager(folder:Path):
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
     with TemporaryDirectory() as profile, open(folder/'kernel.log', 'ab') as log:
-        env = dict(RMN_ROOT=str(project_root()), RMN_RUN=str(folder), IPYTHONDIR=profile,
+        unheard = ','.join(filter(None, (os.environ.get('PYTHONWARNINGS'), 'ignore:IProgress not found'))) # no widgets in a report
+        env = dict(RMN_ROOT=str(project_root()), RMN_RUN=str(folder), IPYTHONDIR=profile, PYTHONWARNINGS=unheard,
                    PYDEVD_DISABLE_FILE_VALIDATION='1', HF_HUB_DISABLE_TELEMETRY='1')
         class ThisPython(AsyncKernelManager):
             kernel_spec = KernelSpec(argv=make_ipkernel_cmd(), env=env, display_name='Python 3', language='python')

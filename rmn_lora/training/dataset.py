@@ -119,13 +119,13 @@ def _retailer_variant(rng, card, record):
     return row(tools.ask(tool, schema.raw(record)), tool.call(record), 'stack', record['campaign_id'], [tools])
 
 def _task_variant(rng, tools, record):
-    "A call with other fields around its arguments, in any order: canonical, or raw with its schema in the prompt."
+    "A call with other fields around its arguments, in any order: canonical, or raw, mostly with its schema in the prompt."
     tool = rng.choice([t for t in tools.tools if set(t.args) <= set(FIELDS)])
     fields = [*tool.args, *rng.sample([f for f in FIELDS if f not in tool.args], rng.randint(2, 8))]
     rng.shuffle(fields)
     if rng.random() < .5: return row(tools.ask(tool, lines({f: record[f] for f in fields})), tool.call(record), 'task', record['campaign_id'])
     schema = schema_card(rng, fields)
-    return row(tools.ask(tool, schema.raw(record)), tool.call(record), 'stack', record['campaign_id'], [schema])
+    return row(tools.ask(tool, schema.raw(record)), tool.call(record), 'stack', record['campaign_id'], [schema] if rng.random() < .7 else [])
 
 def stackable_rows(
     card:SchemaCard|ToolsCard, # What the adapter will hold

@@ -38,6 +38,7 @@ class LoraRecipe:
     targets:str|tuple[str, ...] = 'all-linear' # Which layers
     rate:float = 5e-3 # Highest learning rate; falls linearly to 0
     batch:int = 16 # Rows a step
+    decay:float = 1. # Of the weights, times the learning rate; what the rows do not ask for fades, and cannot get in another adapter's way
     steps:int = 300 # Updates
     check_every:int = 50 # Steps between checkpoints, and between looks at held-out rows
     patience:int = 3 # Looks without a better held-out loss before it stops
@@ -95,7 +96,9 @@ class Watch(TrainerCallback):
         self.report, self.stop = report, False
         self.bar = tqdm(total=steps, desc='train', unit='step', delay=1, leave=False, disable=None if show is None else not show)
 
-    def on_train_begin(self, args:Any, state:Any, control:Any, **kwargs:Any)->None: self.bar.update(state.global_step - self.bar.n)
+    def on_train_begin(self, args:Any, state:Any, control:Any, **kwargs:Any)->None:
+        self.began = time.monotonic(), state.global_step
+        self.bar.update(state.global_step - self.bar.n)
 
     def on_step_end(self, args:Any, state:Any, control:Any, **kwargs:Any)->None:
         self.bar.update(state.global_step - self.bar.n)
@@ -104,7 +107,9 @@ class Watch(TrainerCallback):
     def on_log(self, args:Any, state:Any, control:Any, logs:Mapping|None=None, **kwargs:Any)->None:
         if not (seen := losses(logs)): return
         self.bar.set_postfix(seen)
-        if self.report: self.report(dict(step=state.global_step, steps=state.max_steps, **seen))
+        (began, first), step = self.began, state.global_step
+        left = (time.monotonic() - began)/max(1, step - first)*(state.max_steps - step)
+        if self.report: self.report(dict(step=step, steps=state.max_steps, left=round(left), **seen))
 
 @contextmanager
 def stopping_politely(watch:Watch)->Iterator[None]:
@@ -175,7 +180,7 @@ def _config(recipe, folder, device, watched):
     from trl import SFTConfig
     looks = dict(eval_strategy='steps', eval_steps=recipe.check_every, load_best_model_at_end=True, metric_for_best_model='eval_loss') if watched else {}
     return SFTConfig(output_dir=str(folder/'checkpoints'), max_steps=recipe.steps, per_device_train_batch_size=recipe.batch, per_device_eval_batch_size=2*recipe.batch,
-        learning_rate=recipe.rate, lr_scheduler_type='linear', warmup_steps=min(10, recipe.steps//10), weight_decay=0., max_grad_norm=1., seed=recipe.seed,
+        learning_rate=recipe.rate, lr_scheduler_type='linear', warmup_steps=min(10, recipe.steps//10), weight_decay=recipe.decay, max_grad_norm=1., seed=recipe.seed,
         save_steps=recipe.check_every, save_total_limit=2, logging_steps=min(20, recipe.check_every, recipe.steps), report_to='none', disable_tqdm=True,
         use_cpu=device == 'cpu', bf16=device != 'cpu', gradient_checkpointing=False, max_length=None, packing=False,
         train_sampling_strategy='sequential', dataloader_pin_memory=False, restore_callback_states_from_checkpoint=True, **looks)
@@ -198,13 +203,14 @@ def _quiet():
 def _trainer(base, rows, folder, recipe, held_out, watch):
     "TRL's trainer over rows in their reading order; its base is to be given back."
     from peft import LoraConfig
-    from transformers import EarlyStoppingCallback, PrinterCallback
+    from transformers import EarlyStoppingCallback, PrinterCallback, Trainer
     from trl import SFTTrainer
+    class PlainLoss(SFTTrainer): compute_loss = Trainer.compute_loss # TRL's own saves a GPU's memory, and takes a quarter longer on a CPU
     lora = LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, lora_dropout=recipe.dropout, task_type='CAUSAL_LM',
         target_modules=recipe.targets if isinstance(recipe.targets, str) else list(recipe.targets))
     read = tokenized(base.tokenizer, rows)
     order = reading_order([len(ids) for ids in read['input_ids']], recipe.batch, recipe.steps, recipe.seed)
-    trainer = SFTTrainer(base.model, args=_config(recipe, folder, base.device.type, bool(held_out)), processing_class=base.tokenizer, peft_config=lora,
+    trainer = (PlainLoss if base.device.type == 'cpu' else SFTTrainer)(base.model, args=_config(recipe, folder, base.device.type, bool(held_out)), processing_class=base.tokenizer, peft_config=lora,
         train_dataset=read.select(order), eval_dataset=tokenized(base.tokenizer, held_out) if held_out else None,
         callbacks=[watch, *([EarlyStoppingCallback(recipe.patience)] if held_out else [])])
     trainer.remove_callback(PrinterCallback)
@@ -222,7 +228,7 @@ def train_adapter(
     name:str='', # … under this name
     kind:str='retailer', # industry, retailer, brand or task
     lineage:Mapping|None=None, # More of its history: parents, trained_with, run
-    report:Callable[[dict], None]|None=None, # Called with each entry of the history, and how many steps there are
+    report:Callable[[dict], None]|None=None, # Called with each entry of the history, how many steps there are, and the seconds left
     progress:bool|None=None, # None: a bar in a terminal
 )->TrainedAdapter: # Raises `DatasetError` for bad rows, `AdapterError` for a name that cannot be published, `TrainingError` for a folder of another run
     "Train a LoRA adapter with TRL, publish it, and leave the base as it was; a run that was finished is not run again."

@@ -19,6 +19,7 @@ def test_demo(project): # there is no data folder here, so it writes the samples
     report = BeautifulSoup(run.report.read_text(), 'html.parser')
     assert len([i for i in report('img') if i['src'].startswith('data:image/png')]) == 3
     for text in ('Refused to add', 'window_days', 'is published', str(run.report), 'rmn-lora run train_adapter'): assert text in report.text
+    assert 'IProgress' not in report.text
     assert AdapterStore(project/'adapters').resolve('demo_opaque').lineage['run'] == run.folder.name
 
 def test_train_from_a_report_and_evaluate(project):
@@ -51,7 +52,8 @@ def test_train_from_a_report_and_evaluate(project):
 
 @pytest.mark.parametrize('name,params,message', [('train_adapter', dict(source='nowhere.csv'), '.*neither a file nor an invented card'), ('train_adapter', dict(recipe='fast'), "No recipe is called 'fast'"),
     ('train_adapter', dict(name='My adapter'), "The adapter id 'My adapter' is no valid name"), ('train_adapter', dict(rows=0), 'rows is 0'), ('train_adapter', dict(source='juniper', stackable=True), 'stackable'),
-    ('evaluate_adapters', dict(adapters=['nobody']), "No adapter is called 'nobody'"), ('evaluate_adapters', dict(adapters=[], n=0), 'n is 0')])
+    ('evaluate_adapters', dict(adapters=['nobody']), "No adapter is called 'nobody'"), ('evaluate_adapters', dict(adapters=[], n=0), 'n is 0'),
+    ('demo', dict(network='walmart'), "No network is called 'walmart'")])
 def test_a_wrong_value_leaves_no_run(project, name, params, message):
     with pytest.raises(PipelineError, match=f'{name}: {message}'): run_pipeline(name, **params)
     assert not list(project.glob('runs/*'))

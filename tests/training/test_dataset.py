@@ -143,9 +143,13 @@ def test_tools_that_a_network_cannot_serve_are_left_out():
 @pytest.mark.parametrize('card', [HELD_OUT_NETWORKS['opaque'], HELD_OUT_TOOLS, ToolsCard((Tool('do it', 'do', ('product', 'units_1d')),))], ids=['schema', 'tools', 'other tools'])
 def test_stackable_rows_follow_from_the_card_and_what_is_shown(card, answer_by_text):
     rows = stackable_rows(card, 60, seed=5)
-    for r in rows: assert said(r) == answer_by_text([card, *(m['content'] for m in r['prompt'][:-1])], question(r))
-    usual, both = card_rows(card, 20, 5), [r for r in rows if r['kind'] == 'stack']
-    assert len(rows) == 60 and sum(r in rows for r in usual) == 20 and 12 <= len(both) <= 28 and all(len(r['prompt']) == 2 for r in both)
+    both, alone = ([r for r in rows if r['kind'] == 'stack' and len(r['prompt']) == n] for n in (2, 1))
+    for r in rows: assert r in alone or said(r) == answer_by_text([card, *(m['content'] for m in r['prompt'][:-1])], question(r))
+    calls = {t.objective: (t.name, list(t.args)) for t in getattr(card, 'tools', ())}
+    for r in alone: assert (parsed(r)['tool'], list(parsed(r)['args'])) == calls[question(r).rpartition('objective=')[2]]
+    assert 2 <= len(alone) <= 14 if isinstance(card, ToolsCard) else not alone
+    usual = card_rows(card, 20, 5)
+    assert len(rows) == 60 and sum(r in rows for r in usual) == 20 and 12 <= len(both + alone) <= 28
     assert isinstance(card, SchemaCard) or all(len(r['prompt']) == 1 for r in rows if r['kind'] != 'stack')
     assert {r['prompt'][0]['content'].split('\n')[0] for r in rows if len(r['prompt']) == 2} == {'Tools' if isinstance(card, SchemaCard) else 'Schema'}
     shown = {tuple(line.split('=')[0] for line in question(r).split('\n')[1:]) for r in rows}

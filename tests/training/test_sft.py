@@ -59,6 +59,19 @@ def assert_same(a, b, **near):
 
 # --- what comes out
 
+def test_the_loss_on_a_cpu_is_trls(base, trained, rows, tmp_path, monkeypatch):
+    from transformers import Trainer
+    from trl import SFTTrainer
+    monkeypatch.setattr(Trainer, 'compute_loss', SFTTrainer.compute_loss)
+    train, held = split(rows)
+    assert_same(factors(train_adapter(base, train, tmp_path, RECIPE, held_out=held)), factors(trained), rtol=1e-3, atol=1e-4)
+
+def test_decay_shrinks_what_the_rows_do_not_ask_for(base, trained, rows, tmp_path):
+    train, held = split(rows)
+    kept = factors(train_adapter(base, train, tmp_path, replace(RECIPE, decay=0.), held_out=held))
+    shrunk = factors(trained)
+    assert all(shrunk[k].norm() < kept[k].norm() for k in kept if 'lora_A' in k)
+
 def test_a_run_learns_and_says_how(trained):
     assert [e['step'] for e in trained.history if 'loss' in e] == [e['step'] for e in trained.history if 'held_out_loss' in e] == [2, 4, 6]
     assert all(set(e) in ({'step', 'loss'}, {'step', 'held_out_loss'}) for e in trained.history)
@@ -96,7 +109,7 @@ def test_the_loss_is_that_of_the_answers(base, rows, tmp_path):
         with torch.inference_mode(): logits = base.model(torch.tensor([prompt + said])).logits[0, len(prompt) - 1:-1]
         total, n = total + F.cross_entropy(logits, torch.tensor(said), reduction='sum').item(), n + len(said)
     assert said[-1] == base.tokenizer.eos_token_id
-    assert seen == [dict(step=1, steps=1, loss=pytest.approx(total/n, rel=1e-4))]
+    assert seen == [dict(step=1, steps=1, left=0, loss=pytest.approx(total/n, rel=1e-4))]
 
 def test_an_adapter_is_published_with_its_lineage(base, rows, trained, tmp_path):
     store, (train, held) = AdapterStore(tmp_path/'store'), split(rows)
