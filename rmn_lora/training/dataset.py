@@ -250,12 +250,16 @@ def load_rows(
     source:str|Path, # A JSONL file of rows, a report of a known network, or a name in `INVENTED`
     n:int=4000, # Rows to make up, or to take from a file at the most
     seed:int=0, # Of the rows that are made up
+    network:str|None=None, # Of a report: a network, or the path of a dialect's YAML; None: recognised by its header
 )->list[dict]: # Raises `DatasetError` or `ReportError`
     "Rows from wherever they are."
-    if str(source) in INVENTED: return card_rows(INVENTED[str(source)], n, seed)
+    if str(source) in INVENTED:
+        if network: raise DatasetError(f'{str(source)!r} is an invented card, of no network.', 'Leave the network out.')
+        return card_rows(INVENTED[str(source)], n, seed)
     path = Path(source)
     if not path.is_file(): raise DatasetError(f'{str(source)!r} is neither a file nor an invented card.', f'Give a report, a JSONL file of rows, or one of {", ".join(INVENTED)}.')
-    return (import_jsonl(path) if _holds_rows(path) else report_rows(path)[1])[:n]
+    if _holds_rows(path) and not network: return import_jsonl(path)[:n]
+    return report_rows(path, network)[1][:n]
 
 def _holds_rows(path):
     "Whether a file is JSONL of rows; a report may be JSON lines, too."

@@ -206,6 +206,16 @@ def test_rows_are_loaded_from_wherever_they_are(tmp_path):
     assert load_rows(REPORTS['uber_retail_ads'], 7) == report_rows(REPORTS['uber_retail_ads'])[1][:7] # JSON lines, but of a report
     assert load_rows('opaque', 3, 8) == card_rows(HELD_OUT_NETWORKS['opaque'], 3, 8)
     with pytest.raises(DatasetError, match='nowhere'): load_rows('nowhere')
+    with pytest.raises(DatasetError, match='of no network'): load_rows('opaque', network='walmart')
+
+def test_rows_of_a_network_of_ones_own(tmp_path):
+    column = lambda name, field, unit: dict(name=name, field=field, unit=unit, status='inferred')
+    (own := tmp_path/'own.yaml').write_text(json.dumps(dict(network='own', title='Own', date_order='dmy', currency=dict(value='GBP', status='inferred'),
+        columns=[column('q1', 'event_date', 'date'), column('q2', 'campaign_id', 'id'), column('q3', 'spend', 'cents')])))
+    (report := tmp_path/'own.csv').write_text('q1,q2,q3\n01/12/2026,007,1250\n31/02/2026,008,10\n')
+    only, = load_rows(report, network=own)
+    assert (question(only), said(only)) == ('Map to RMIS\nq1=01/12/2026\nq2=007\nq3=1250', '{"event_date":"2026-12-01","campaign_id":"007","spend":12.50}')
+    with pytest.raises(ReportError): load_rows(report)
 
 # --- splits
 
