@@ -99,8 +99,9 @@ def _run(notebook, pairs, out):
 
 def _brief(value):
     "An interval as intervals are shown, anything else as it is."
+    if not isinstance(value, dict): return value
     from rmn_lora.stats.fixed_horizon import Interval
-    return Interval(**value) if isinstance(value, dict) and value.keys() == Interval.__annotations__.keys() and None not in value.values() else value
+    return Interval(**value) if value.keys() == Interval.__annotations__.keys() and None not in value.values() else value
 
 def _report(run):
     for name,value in run.results.items(): typer.echo(f'{name} = {_brief(value)}')
