@@ -19,8 +19,8 @@ from tqdm.auto import tqdm
 from ..adapters.base import detach
 from ..adapters.files import import_bitsandbytes
 from ..errors import DatasetError, TrainingError
-from .corpus import seeded
-from .dataset import check_rows, require_good, row_digest
+from .invented import seeded
+from .rows import check_rows, require_good, row_digest
 
 # %% ../../nbs/44_training.sft.ipynb #0937780d
 _ = import_bitsandbytes() # before the trainer does, which would look for kernels on the hub
@@ -58,7 +58,7 @@ def recipe_of(recipe:'str|LoraRecipe')->LoraRecipe:
 # %% ../../nbs/44_training.sft.ipynb #d08ae170
 def tokenized(
     tokenizer:Any, # With a chat template
-    rows:Sequence[Mapping], # As `training.dataset` makes them
+    rows:Sequence[Mapping], # As `training.rows` has them
 )->Any: # A `datasets.Dataset` of input_ids and labels; raises `TrainingError`
     "Rows as token ids; labels are −100 in the prompt."
     from datasets import Dataset
@@ -205,7 +205,7 @@ def _trainer(base, rows, folder, recipe, held_out, watch):
     from peft import LoraConfig
     from transformers import EarlyStoppingCallback, PrinterCallback, Trainer
     from trl import SFTTrainer
-    class PlainLoss(SFTTrainer): compute_loss = Trainer.compute_loss # TRL's own saves a GPU's memory, and takes a quarter longer on a CPU
+    class PlainLoss(SFTTrainer): compute_loss = Trainer.compute_loss # TRL's own saves a GPU's memory, and takes a third longer on a CPU
     lora = LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, lora_dropout=recipe.dropout, task_type='CAUSAL_LM',
         target_modules=recipe.targets if isinstance(recipe.targets, str) else list(recipe.targets))
     read = tokenized(base.tokenizer, rows)
@@ -220,7 +220,7 @@ def _trainer(base, rows, folder, recipe, held_out, watch):
 
 def train_adapter(
     base:Any, # A `Base`; in nf4 this is QLoRA (Dettmers et al., arXiv 2305.14314)
-    rows:Sequence[Mapping], # As `training.dataset` makes them
+    rows:Sequence[Mapping], # As `training.rows` has them
     folder:str|Path, # Where the run keeps its checkpoints and its adapter
     recipe:str|LoraRecipe='standard', # A preset or a recipe
     held_out:Sequence[Mapping]=(), # Watched while it trains; decides which checkpoint is kept and when to stop

@@ -47,6 +47,11 @@ def test_the_sidebar_keeps_the_order_of_the_floors():
 def test_size(path): assert path.stat().st_size <= 200*1024
 
 @each
+def test_a_module_stays_short(path):
+    exported = [source(c).split('\n')[1:] for c in cells(path, 'code') if source(c).startswith('#| export')]
+    assert sum(map(len, exported)) <= 250
+
+@each
 def test_first_cell_is_title_and_subtitle(path):
     first = json.loads(path.read_text())['cells'][0]
     assert first['cell_type'] == 'markdown'

@@ -6,7 +6,8 @@ from bs4 import BeautifulSoup
 from rmn_lora.adapters.store import AdapterStore
 from rmn_lora.errors import PipelineError
 from rmn_lora.pipelines import run_pipeline
-from rmn_lora.training.dataset import export_jsonl, load_rows, row_digest
+from rmn_lora.training.dataset import load_rows
+from rmn_lora.training.rows import export_jsonl, row_digest
 
 DATA = Path(__file__).resolve().parents[2]/'data'
 

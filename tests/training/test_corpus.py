@@ -3,13 +3,15 @@ import os, random, subprocess, sys
 
 import pytest
 
-from rmn_lora.training import corpus
+from rmn_lora.training import corpus, invented
 from rmn_lora.training.cards import FIELDS
-from rmn_lora.training.corpus import (EASY, FULL, HELD_OUT_BRANDS, HELD_OUT_CODES, HELD_OUT_NETWORKS, HELD_OUT_TOOLS, KINDS, example, held_out_strings, seeded, texts)
+from rmn_lora.training.corpus import EASY, FULL, HELD_OUT_BRANDS, HELD_OUT_CODES, HELD_OUT_NETWORKS, HELD_OUT_TOOLS, KINDS, example, held_out_strings, texts
+from rmn_lora.training.invented import seeded
 
 DIGEST = '''
 import hashlib
-from rmn_lora.training.corpus import KINDS, example, seeded
+from rmn_lora.training.corpus import KINDS, example
+from rmn_lora.training.invented import seeded
 rng, h = seeded('digest', 3), hashlib.sha256()
 for i in range(400): h.update('|'.join(map(str, example(rng, i % 2 == 0))).encode())
 for make in KINDS.values(): h.update(repr(make(rng)).encode())
@@ -37,7 +39,7 @@ def draw(n, seed=0):
 def test_twenty_thousand_examples_hold_nothing_held_out(): assert leaks(draw(20_000)) == set()
 
 def test_the_search_would_find_a_leak(monkeypatch):
-    monkeypatch.setattr(corpus, 'COMMON', [*corpus.COMMON, 'amazing', 'taps'])
+    monkeypatch.setattr(invented, 'COMMON', [*invented.COMMON, 'amazing', 'taps'])
     assert leaks(draw(600)) == set() # the guard drops them …
     monkeypatch.setattr(corpus, '_held_out', corpus.re.compile('(?!)'))
     assert leaks(draw(600)) >= {'amazing', 'taps'} # … and without it they are found

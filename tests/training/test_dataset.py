@@ -1,7 +1,8 @@
-"training.dataset: rows of reports against the harmonizer's tables, import and export, splits, and each fault by its row."
+"training.dataset and training.rows: rows of reports against the harmonizer's tables, import and export, splits, and each fault by its row."
 import csv, gzip, io, json, re
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -9,11 +10,13 @@ from hypothesis import given, settings, strategies as st
 
 from rmn_lora.errors import DatasetError, ReportError
 from rmn_lora.rmis.harmonize import DataHarmonizer
+from rmn_lora.rmis.schema import ATTRIBUTED, DELIVERY
 from rmn_lora.rmis.world import SAMPLES, World
 from rmn_lora.training.cards import FIELDS, ColumnRule, SchemaCard, Tool, ToolsCard
 from rmn_lora.training.corpus import HELD_OUT_BRANDS, HELD_OUT_NETWORKS, HELD_OUT_TOOLS
-from rmn_lora.training.dataset import (INVENTED, KINDS, card_rows, check_rows, export_jsonl, import_jsonl, load_rows, report_rows, report_schema,
-    require_good, retailer_rows, row, split, stack_rows, stackable_rows, task_rows, world_records)
+from rmn_lora.training.dataset import (INVENTED, card_rows, harmonized_records, load_rows, report_rows, report_schema, retailer_rows, stack_rows,
+    stackable_rows, task_rows, world_records)
+from rmn_lora.training.rows import KINDS, check_rows, export_jsonl, import_jsonl, require_good, row, split
 
 DATA = Path(__file__).resolve().parents[2]/'data'
 REPORTS = {name: DATA/f'{name}{suffix}' for name, suffix in SAMPLES.items()}
@@ -62,6 +65,9 @@ def agree_with_tables(path, folder):
             if f not in known and (line, f) in figures: [want] = figures[line, f]
             assert v == (str(want) if f == 'event_date' else want), (line, f)
         assert r['kind'] == 'retailer' and r['entity'] == (known['campaign_id'] or known['retailer_item_id'] or known['gtin14'] or '')
+    named = [parsed(r) for r, known in zip(rows, delivery.iter_rows(named=True)) if known['campaign_id'] or known['retailer_item_id']]
+    for got, record in zip(named, harmonized_records(run), strict=True):
+        for f, v in got.items(): assert v == (None if f not in record else Decimal(record[f]) if isinstance(v, Decimal) else record[f]), f
     return run, card, rows
 
 @pytest.mark.parametrize('network', SAMPLES)
@@ -102,6 +108,25 @@ def test_a_value_that_its_line_does_not_show_is_not_asked_for(tmp_path):
 def test_an_unknown_report_is_refused(tmp_path):
     (path := tmp_path/'x.csv').write_text('a,b\n1,2\n')
     with pytest.raises(ReportError): report_rows(path)
+
+# --- rows of a task, from tables
+
+def tables(**figures):
+    "A run of one row, with a spend and these sales, each by its basis."
+    delivery = pl.DataFrame([dict(source_report='r', source_row=2, campaign_id='c7', spend=Decimal('12.5'), clicks=3)], schema_overrides=dict(DELIVERY))
+    sold = [dict(source_report='r', source_row=2, metric='sales', value=Decimal(v), window_days=14, basis=b, product_match='total', channel='unknown') for b, v in figures.items()]
+    return SimpleNamespace(delivery=delivery.lazy(), attributed=pl.DataFrame(sold, schema=ATTRIBUTED).lazy())
+
+def test_a_figure_with_two_meanings_is_none():
+    known = dict(campaign_id='c7', clicks='3', spend='12.50')
+    assert harmonized_records(tables(click=8)) == [known | dict(sales_14d='8.00')]
+    assert harmonized_records(tables(click=8, view=9)) == [known]
+
+def test_tasks_are_asked_of_harmonized_rows(answer_by_text):
+    (r,) = task_rows(HELD_OUT_TOOLS, 5, records=harmonized_records(tables(click=8, view=9)))
+    assert parsed(r) == dict(tool='trim_outlay', args=dict(campaign_id='c7', spend=Decimal('12.5'))) and r['entity'] == 'c7'
+    assert said(r) == answer_by_text([HELD_OUT_TOOLS], question(r))
+    with pytest.raises(DatasetError, match='campaign_id'): task_rows(ToolsCard((Tool('do it', 'do', ('product',)),)), 5, records=harmonized_records(tables()))
 
 # --- invented rows
 

@@ -18,7 +18,7 @@ def test_it_reads_cards_it_has_never_seen(base):
 @pytest.mark.parametrize('name', ['speaking', 'odd', 'opaque'])
 def test_a_held_out_network_needs_its_card(base, name):
     card = HELD_OUT_NETWORKS[name]
-    low = dict(speaking=.9, odd=.85, opaque=.7)[name] # .98, .97 and .82 of 256, over eight worlds, when it shipped
+    low = dict(speaking=.9, odd=.85, opaque=.75)[name] # .98, .97 and .82 of 256, over eight worlds, when it shipped
     without, shown = ([r for world in range(8) for r in card_rows(card, 12, 1000 + world, shown=s)] for s in (False, True))
     assert evaluate(base, without).exact.estimate <= .05
     assert evaluate(base, shown).exact.estimate >= low

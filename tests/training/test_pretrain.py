@@ -10,7 +10,8 @@ from rmn_lora.adapters.base import load_base, verify_checksums
 from rmn_lora.errors import BaseModelError
 from rmn_lora.training import pretrain
 from rmn_lora.training.cards import chat
-from rmn_lora.training.corpus import example, held_out_strings, seeded
+from rmn_lora.training.corpus import example, held_out_strings
+from rmn_lora.training.invented import seeded
 from rmn_lora.training.pretrain import END, KINDS, ROLES, Pretraining, Recipe, batches, card_loss, new_model, probe, save_base, train_tokenizer
 
 TINY = Recipe(tokens=55_000, batch=1024, width=32, layers=1, heads=2, head_dim=16, ff=64, vocab=400)

@@ -12,7 +12,8 @@ from rmn_lora.adapters.store import AdapterStore
 from rmn_lora.errors import AdapterError, DatasetError, TrainingError
 from rmn_lora.training import sft
 from rmn_lora.training.corpus import HELD_OUT_BRANDS, HELD_OUT_NETWORKS
-from rmn_lora.training.dataset import brand_rows, export_jsonl, retailer_rows, row_digest, split
+from rmn_lora.training.dataset import brand_rows, retailer_rows
+from rmn_lora.training.rows import export_jsonl, row_digest, split
 from rmn_lora.training.sft import PRESETS, LoraRecipe, lent, reading_order, recipe_of, rows_hash, tokenized, train_adapter
 
 RECIPE = LoraRecipe(rank=2, alpha=4, batch=4, steps=6, check_every=2, rate=1e-2)
@@ -223,7 +224,7 @@ KILLED = '''
 import os, signal, sys
 import torch
 from rmn_lora.adapters.base import load_base
-from rmn_lora.training.dataset import import_jsonl
+from rmn_lora.training.rows import import_jsonl
 from rmn_lora.training.sft import LoraRecipe, train_adapter
 torch.set_num_threads(int(sys.argv[4]))
 def report(entry):
