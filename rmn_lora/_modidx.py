@@ -138,6 +138,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'rmn_lora.pipelines._parameter': ('pipelines.html#_parameter', 'rmn_lora/pipelines.py'),
                                     'rmn_lora.pipelines._prepare': ('pipelines.html#_prepare', 'rmn_lora/pipelines.py'),
                                     'rmn_lora.pipelines._read_notebook': ('pipelines.html#_read_notebook', 'rmn_lora/pipelines.py'),
+                                    'rmn_lora.pipelines._to_resume': ('pipelines.html#_to_resume', 'rmn_lora/pipelines.py'),
                                     'rmn_lora.pipelines._typed': ('pipelines.html#_typed', 'rmn_lora/pipelines.py'),
                                     'rmn_lora.pipelines.check_parameters': ('pipelines.html#check_parameters', 'rmn_lora/pipelines.py'),
                                     'rmn_lora.pipelines.find_pipeline': ('pipelines.html#find_pipeline', 'rmn_lora/pipelines.py'),

@@ -23,8 +23,8 @@ class Commands(typer.core.TyperGroup):
             if os.environ.get('RMN_DEBUG'): raise
             typer.echo(f'{e.what.rstrip()}\n{e.fix}'.rstrip(), err=True)
             raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            typer.echo('Interrupted.', err=True)
+        except KeyboardInterrupt as e:
+            typer.echo(str(e) or 'Interrupted.', err=True)
             raise typer.Exit(130) from None
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, context_settings={'help_option_names': ['-h', '--help']})
@@ -98,10 +98,11 @@ def _run(notebook, pairs, out):
     _report(run_pipeline(notebook, out=out, console=_console(), **values))
 
 def _brief(value):
-    "An interval as intervals are shown, anything else as it is."
-    if not isinstance(value, dict): return value
+    "An interval as intervals are shown, the items of another dict one after the other, anything else as it is."
+    if not isinstance(value, dict) or not value: return value
     from rmn_lora.stats.fixed_horizon import Interval
-    return Interval(**value) if value.keys() == Interval.__annotations__.keys() and None not in value.values() else value
+    if value.keys() == Interval.__annotations__.keys() and None not in value.values(): return Interval(**value)
+    return '; '.join(f'{k}: {_brief(v)}' for k,v in value.items())
 
 def _report(run):
     for name,value in run.results.items(): typer.echo(f'{name} = {_brief(value)}')

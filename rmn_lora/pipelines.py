@@ -45,7 +45,8 @@ def find_pipeline(name:str|Path) -> Path:
     if str(name) in known: return known[str(name)]
     path = Path(name)
     if path.suffix == '.ipynb' and path.is_file(): return path.resolve()
-    raise PipelineError(f'No pipeline is called {str(name)!r}.', f'There are {", ".join(known)}; a notebook of your own is named by its path, ending in .ipynb.')
+    near = get_close_matches(str(name), known, 1)
+    raise PipelineError(f'No pipeline is called {str(name)!r}.', (f'Did you mean {near[0]}? ' if near else '') + f'There are {", ".join(known)}; a notebook of your own is named by its path, ending in .ipynb.')
 
 # %% ../nbs/80_pipelines.ipynb #309433c5
 TYPES = {'str': str, 'int': int, 'float': float, 'bool': bool, 'list[str]': list[str], 'list[int]': list[int], 'list[float]': list[float]}
@@ -210,6 +211,7 @@ def _execute(run:Run, console=None) -> Run:
     except PapermillExecutionError as e:
         status,run.error = 'failed',dict(source=e.source, error=f'{e.ename}: {e.evalue}')
         if e.ename in ERRORS and run.attempt == 1 and 'checks' in nb.cells[progress.at].metadata.get('tags', []): refused = e.evalue
+    except KeyboardInterrupt: raise KeyboardInterrupt(f'Interrupted. To go on: {_to_resume(run)}') from None
     except DeadKernelError: status,run.error = 'failed',dict(source=nb.cells[progress.at].source, error='the kernel died, as it does when memory runs out; see kernel.log')
     finally:
         if run.error: run.error |= dict(cell=progress.at + 1, heading=progress.heading)
@@ -221,13 +223,14 @@ def _execute(run:Run, console=None) -> Run:
     return run
 
 # %% ../nbs/80_pipelines.ipynb #8d098e60
+def _to_resume(run:Run) -> str: return 'rmn-lora run --resume ' + (run.folder.name if run.folder.parent == load_settings().paths.runs else shlex.quote(str(run.folder)))
+
 def _failure(run:Run) -> PipelineError:
     "What to say about a failed run."
     e = run.error
     source = '\n'.join(f'    {line}' for line in e['source'].strip().splitlines()[:3])
-    called = run.folder.name if run.folder.parent == load_settings().paths.runs else shlex.quote(str(run.folder))
     return PipelineError(f"{run.name} failed in cell {e['cell']}, under {e['heading']!r}:\n{source}\n{e['error']}\n",
-                         f'{run.report} has the traceback. When it is mended: rmn-lora run --resume {called}')
+                         f'{run.report} has the traceback. When it is mended: {_to_resume(run)}')
 
 def _new_folder(name:str, out:str|Path|None) -> Path:
     "A new folder for a run. Raises `PipelineError` if `out` is not empty, or a folder cannot be made."

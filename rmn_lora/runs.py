@@ -172,13 +172,14 @@ def _flat(data:dict, prefix='') -> dict:
 def _number(v): return isinstance(v, (int,float)) and not isinstance(v, bool)
 
 def compare_runs(a:str|Path|Run, b:str|Path|Run) -> Comparison:
-    "Parameters and results of two runs, and the settings and versions in which they differ."
+    "Parameters and results of two runs, and what else they differ in: settings, versions, the method of an interval."
     a,b = find_run(a),find_run(b)
     rows = []
     for kind in ('parameters','results','settings','versions'):
         left,right = _flat(getattr(a, kind)),_flat(getattr(b, kind))
         for name in dict.fromkeys([*left, *right]):
             x,y = left.get(name),right.get(name)
-            if kind in ('parameters','results') or x != y:
+            same = x == y and (kind in ('settings','versions') or name.endswith(('.method','.confidence'))) # of an interval
+            if not same:
                 rows.append(Difference(kind, name, x, y, y - x if _number(x) and _number(y) else None))
     return Comparison(a, b, rows)

@@ -54,7 +54,7 @@ def test_pipelines_are_listed_with_their_parameters(project):
         assert f'\n{name}: ' in f'\n{output}'
         for p in pipeline_parameters(path): assert f'-p {p.name}=' in output
 
-@pytest.mark.parametrize('words,message', [(['nothing'], "No pipeline is called 'nothing'"), (['p.ipynb', '-p', 'n'], '-p n has no value'), (['p.ipynb', '-p', 'n=x'], "n is 'x', but takes int"),
+@pytest.mark.parametrize('words,message', [(['nothing'], "No pipeline is called 'nothing'"), (['train_adaptor'], 'Did you mean train_adapter?'), (['p.ipynb', '-p', 'n'], '-p n has no value'), (['p.ipynb', '-p', 'n=x'], "n is 'x', but takes int"),
                                            (['p.ipynb', '-p', 'm=1'], "no parameter 'm'"), (['p.ipynb', '--out', '.'], 'not empty'), (['p.ipynb', '--out', 'p.ipynb'], 'p.ipynb cannot be'), (['broken.ipynb'], 'broken.ipynb is no notebook'),
                                            (['p.ipynb', '-p', 'n=1', '-p', 'n=2'], "-p n is given twice, as '1' and as '2'"), (['--resume', 'x'], "No runs are called 'x'")])
 def test_what_is_refused_before_anything_starts(project, words, message):
@@ -63,6 +63,12 @@ def test_what_is_refused_before_anything_starts(project, words, message):
     (project/'broken.ipynb').write_text('not JSON')
     r = rmn('run', *words)
     assert r.exit_code == 1 and isinstance(r.exception, SystemExit) and message in r.stderr and not (project/'runs').exists()
+
+def test_figures_are_printed_as_people_read_them(project):
+    code = 'from rmn_lora.runs import results\nfrom rmn_lora.stats.fixed_horizon import wilson\nhalf = wilson(32, 64).to_dict()\nresults(half=half, table=dict(rows=3, share=half), names=["a"], none={})'
+    nbformat.write(new_notebook(cells=[new_markdown_cell('# p'), new_code_cell('n = 1', metadata={'tags': ['parameters']}), new_code_cell(code)]), project/'p.ipynb')
+    said = '.500 [.381, .619] n=64' # statsmodels.stats.proportion.proportion_confint(32, 64, method='wilson')
+    assert f"half = {said}\ntable = rows: 3; share: {said}\nnames = ['a']\nnone = {{}}\n" in rmn('run', 'p.ipynb').output
 
 def test_tours_are_the_projects(project):
     assert rmn('tour').exit_code == 1 and 'There are no tours here' in rmn('tour').stderr

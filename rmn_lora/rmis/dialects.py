@@ -144,4 +144,4 @@ def detect(
     if share >= least and known >= 3 and share >= 1.2 * second: return next(d for d in dialects if d.network == best)
     report = ', '.join(f'{n} knows {k} of {len(columns)} ({s:.0%} of the evidence)' for n,(s,k) in tried)
     raise ReportError(f'No dialect fits the columns {", ".join(columns[:8])}{" …" if len(columns) > 8 else ""}. Tried: {report}.',
-                      'Say which network it is (network=), or write a dialect YAML for it.')
+                      'Say which network it is (network=, in a shell --network or -p network=), or write a dialect for it: `rmn_lora.rmis.dialects` says how.')

@@ -54,13 +54,14 @@ def retailer_rows(schema:SchemaCard, n:int, seed:int=0, cards:Sequence=())->list
     "Report rows of one network, each with its RMIS JSON."
     return [row(schema.ask(r), schema.answer(r), 'retailer', r['campaign_id'], cards) for r in world_records(n, seed)]
 
-def _objectives(tools, records, seed, fields, hard=()):
-    "Each record with a tool that those of `fields` which it has suffice for; where there are such, one that needs a `hard` field."
+def _objectives(tools, records, n, seed, fields, hard=()):
+    "`n` records, each with a tool that those of `fields` which it has suffice for; where there are such, one that needs a `hard` field."
     rng, out = seeded('objectives', seed), []
     for r in records:
+        if len(out) >= n: break
         fitting = [t for t in tools.tools if set(t.args) <= set(fields) & r.keys()]
         if fitting: out.append((rng.choice([t for t in fitting if set(t.args) & set(hard)] or fitting), r))
-    if records and not out: raise DatasetError(f'No tool of the card can be called with the fields {", ".join(f for f in fields if f in records[0])}.', 'Give tools whose arguments are among them.')
+    if records and not out and n > 0: raise DatasetError(f'No tool of the card can be called with the fields {", ".join(f for f in fields if any(f in r for r in records))}.', 'Give tools whose arguments are among them.')
     return out
 
 SEEN = ('event_date', 'campaign_id', 'retailer_item_id', 'impressions', 'clicks', 'spend', 'sales_14d', 'orders_14d')
@@ -72,12 +73,12 @@ def task_rows(
     n:int, # At the most, if `records` are given
     seed:int=0,
     cards:Sequence=(), # Cards that stand in the prompt
-    records:Sequence[Mapping]|None=None, # As `harmonized_records` gives them, of which those that no tool fits are left out; None: `world_records`
+    records:Sequence[Mapping]|None=None, # As `harmonized_records` gives them: drawn by the seed, and those that no tool fits left out; None: `world_records`
 )->list[dict]:
     "An objective and a canonical record (`SEEN`, and what else the tools need), each with its tool call."
-    shown = _shown(tools)
-    pairs = _objectives(tools, world_records(n, seed) if records is None else records, seed, shown)[:n]
-    return [row(tools.ask(t, lines({f: r[f] for f in shown if f in r})), t.call(r), 'task', r.get('campaign_id') or r['retailer_item_id'], cards) for t, r in pairs]
+    shown, drawn = _shown(tools), world_records(n, seed) if records is None else seeded('records', seed).sample(records, len(records))
+    pairs = _objectives(tools, drawn, n, seed, shown)
+    return [row(tools.ask(t, lines({f: r[f] for f in shown if f in r})), t.call(r), 'task', r.get('campaign_id') or r.get('retailer_item_id') or '', cards) for t, r in pairs]
 
 def brand_rows(tone:ToneCard, n:int, seed:int=0, cards:Sequence=())->list[dict]:
     "A brief, each with the copy that keeps the brand's rules."
@@ -100,7 +101,7 @@ def stack_rows(
 )->list[dict]:
     "A raw report row and an objective, each with the tool call."
     odd = [c.field for c in schema.columns if hard and c.op != 'plain']
-    pairs = _objectives(tools, world_records(n, seed), seed, schema.fields, odd)
+    pairs = _objectives(tools, world_records(n, seed), n, seed, schema.fields, odd)
     return [row(tools.ask(t, schema.raw(r)), t.call(r), 'stack', r['campaign_id'], cards) for t, r in pairs]
 
 def _retailer_variant(rng, card, record):
@@ -209,11 +210,10 @@ def harmonized_records(
 )->list[dict]: # Canonical field → text, for those of `FIELDS` that a row has
     "The rows of harmonized tables in the fields that cards speak of, for `task_rows`."
     keys, whole = ['source_report', 'source_row'], pl.col('product_match').is_in(['total', 'unknown']) & ~pl.col('ntb').fill_null(False) & (pl.col('channel') != 'in_store')
-    figures = run.attributed.filter(whole, pl.col('window_days').is_in(WINDOWS)).select(*keys, 'value', field=pl.format('{}_{}d', 'metric', 'window_days')).collect()
-    clear = figures.filter(pl.len().over(*keys, 'field') == 1).pivot(on='field', index=keys, values='value')
+    figures = run.attributed.filter(whole, pl.col('window_days').is_in(WINDOWS)).select(*keys, 'value', field=pl.format('{}_{}d', 'metric', 'window_days'), meaning=pl.struct(DESCRIPTORS)).collect()
+    clear = figures.filter(pl.col('meaning').n_unique().over('source_report', 'field') == 1).pivot(on='field', index=keys, values='value')
     table = run.delivery.collect().join(clear, on=keys, how='left').sort(keys)
-    texts = ({f: _as_text(f, r.get(f)) for f in FIELDS} for r in table.iter_rows(named=True))
-    return [{f: text for f, text in r.items() if text} for r in texts if r['campaign_id'] or r['retailer_item_id']]
+    return [{f: text for f in FIELDS if (text := _as_text(f, r.get(f)))} for r in table.iter_rows(named=True)]
 
 # %% ../../nbs/42_training.dataset.ipynb #1d3742d2
 INVENTED = {**HELD_OUT_NETWORKS, **HELD_OUT_BRANDS, 'tools': HELD_OUT_TOOLS}

@@ -135,13 +135,13 @@ class Examples(list):
         return [(f,want.get(f,'–'),got.get(f,'–'),marks.get(f,'')) for f in want|got]
 
     def __repr__(self):
-        return '\n\n'.join('\n'.join([f'row {s.row}: {_tail(s)}',
+        return 'Nothing was wrong.' if not self else '\n\n'.join('\n'.join([f'row {s.row}: {_tail(s)}',
             *(f'  {"≠" if mark else " "} {f}: {w} | {g}  {mark}' for f,w,g,mark in self.lines(s))]) for s in self)
 
     def _repr_html_(self):
         cells = lambda f,w,g,m: (f'≠ {f}',w,f'<b>{g}</b>',m) if m else (f,w,g,m)
         rows = lambda s: ''.join(f'<tr><td>{"</td><td>".join(cells(*map(html.escape,line)))}</td></tr>' for line in self.lines(s))
-        return ''.join(f'<p>row {s.row}</p><pre>{html.escape(_tail(s))}</pre><table><tr><th></th><th>expected</th><th>got</th><th></th></tr>{rows(s)}</table>' for s in self)
+        return '<p>Nothing was wrong.</p>' if not self else ''.join(f'<p>row {s.row}</p><pre>{html.escape(_tail(s))}</pre><table><tr><th></th><th>expected</th><th>got</th><th></th></tr>{rows(s)}</table>' for s in self)
 
 # %% ../../nbs/43_training.evaluate.ipynb #9ebd28c1
 def evaluate(

@@ -90,6 +90,7 @@ def test_an_interrupted_run_is_marked_and_can_be_resumed(project, notebook, sent
     process.send_signal(sent)
     _,errors = process.communicate(timeout=120)
     assert process.returncode == exit_status and 'Traceback' not in errors
+    if sent == signal.SIGINT: assert errors == f'Interrupted. To go on: rmn-lora run --resume {run.folder.name}\n'
     assert find_run(run).status == 'interrupted'
     wait_for(lambda: not psutil.pid_exists(int((project/'kernel').read_text())))
     (project/'go').touch()

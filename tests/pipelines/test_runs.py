@@ -54,6 +54,11 @@ def test_comparison(project):
     assert 'm.d' in rows and 'm.e' not in rows, 'equal settings are not'
     assert '| +0.25 |' in compare_runs(a, b)._repr_markdown_()
 
+def test_how_intervals_were_made_is_compared_where_it_differs(project):
+    a, b, c = (make_run(project, name, results={'exact': dict(estimate=.5, method=method, confidence=.95)}) for name, method in (('a', 'Wilson'), ('b', 'Wilson'), ('c', 'bootstrap')))
+    assert [r.name for r in compare_runs(a, b).rows if r.kind == 'results'] == ['exact.estimate']
+    assert [r.name for r in compare_runs(a, c).rows if r.kind == 'results'] == ['exact.estimate', 'exact.method']
+
 def test_results_are_plain_json(capture_display):
     results(a=np.float32(.5), b=np.int64(3), c={'lo': None}, d=[1, 'x'])
     assert capture_display[0][FIGURES] == [('a', .5), ('b', 3), ('c', {'lo': None}), ('d', [1, 'x'])], 'in the order in which they were stated'

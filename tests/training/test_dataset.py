@@ -65,8 +65,7 @@ def agree_with_tables(path, folder):
             if f not in known and (line, f) in figures: [want] = figures[line, f]
             assert v == (str(want) if f == 'event_date' else want), (line, f)
         assert r['kind'] == 'retailer' and r['entity'] == (known['campaign_id'] or known['retailer_item_id'] or known['gtin14'] or '')
-    named = [parsed(r) for r, known in zip(rows, delivery.iter_rows(named=True)) if known['campaign_id'] or known['retailer_item_id']]
-    for got, record in zip(named, harmonized_records(run), strict=True):
+    for got, record in zip(map(parsed, rows), harmonized_records(run), strict=True):
         for f, v in got.items(): assert v == (None if f not in record else Decimal(record[f]) if isinstance(v, Decimal) else record[f]), f
     return run, card, rows
 
@@ -111,22 +110,40 @@ def test_an_unknown_report_is_refused(tmp_path):
 
 # --- rows of a task, from tables
 
-def tables(**figures):
-    "A run of one row, with a spend and these sales, each by its basis."
-    delivery = pl.DataFrame([dict(source_report='r', source_row=2, campaign_id='c7', spend=Decimal('12.5'), clicks=3)], schema_overrides=dict(DELIVERY))
-    sold = [dict(source_report='r', source_row=2, metric='sales', value=Decimal(v), window_days=14, basis=b, product_match='total', channel='unknown') for b, v in figures.items()]
+def tables(*rows, **about):
+    "A run with one report of these rows: the sales of each, by their basis; and a second report with the first row again."
+    lines = [('r', i, sold) for i, sold in enumerate(rows, 2)] + [('s', 2, rows[0])]
+    delivery = pl.DataFrame([dict(source_report=r, source_row=i, spend=Decimal('12.5'), clicks=3, **(about or dict(campaign_id='c7'))) for r, i, _ in lines], schema_overrides=dict(DELIVERY))
+    sold = [dict(source_report=r, source_row=i, metric='sales', value=Decimal(v), window_days=14, basis=b, product_match='total', channel='unknown') for r, i, sold in lines for b, v in sold.items()]
     return SimpleNamespace(delivery=delivery.lazy(), attributed=pl.DataFrame(sold, schema=ATTRIBUTED).lazy())
 
 def test_a_figure_with_two_meanings_is_none():
     known = dict(campaign_id='c7', clicks='3', spend='12.50')
-    assert harmonized_records(tables(click=8)) == [known | dict(sales_14d='8.00')]
-    assert harmonized_records(tables(click=8, view=9)) == [known]
+    assert harmonized_records(tables(dict(click=8))) == [known | dict(sales_14d='8.00')]*2
+    assert harmonized_records(tables(dict(click=8, view=9))) == [known]*2
+
+def test_nor_is_it_in_rows_that_have_but_one_of_them():
+    known = dict(campaign_id='c7', clicks='3', spend='12.50')
+    assert harmonized_records(tables(dict(click=8), dict(view=9), {})) == [known]*3 + [known | dict(sales_14d='8.00')] # the second report has one meaning
+
+def test_rows_without_an_id_are_not_lost():
+    tools = ToolsCard((Tool('do it', 'do', ('spend',)),))
+    records = harmonized_records(tables({}, gtin14='00012345678905'))
+    assert records == [dict(clicks='3', spend='12.50')]*2 and [r['entity'] for r in task_rows(tools, 9, records=records)] == ['', '']
+
+def test_task_rows_are_drawn_from_all_records():
+    records = [dict(campaign_id=f'c{i}', spend='1.00') for i in range(1000)]
+    tools = ToolsCard((Tool('do it', 'do', ('campaign_id', 'spend')),))
+    drawn = [r['entity'] for r in task_rows(tools, 100, records=records)]
+    assert len(set(drawn)) == 100 and sum(int(e[1:]) >= 500 for e in drawn) > 30
+    assert drawn == [r['entity'] for r in task_rows(tools, 100, records=records)] != [r['entity'] for r in task_rows(tools, 100, 1, records=records)]
+    assert task_rows(tools, 0, records=records) == []
 
 def test_tasks_are_asked_of_harmonized_rows(answer_by_text):
-    (r,) = task_rows(HELD_OUT_TOOLS, 5, records=harmonized_records(tables(click=8, view=9)))
+    r, _ = task_rows(HELD_OUT_TOOLS, 5, records=harmonized_records(tables(dict(click=8, view=9))))
     assert parsed(r) == dict(tool='trim_outlay', args=dict(campaign_id='c7', spend=Decimal('12.5'))) and r['entity'] == 'c7'
     assert said(r) == answer_by_text([HELD_OUT_TOOLS], question(r))
-    with pytest.raises(DatasetError, match='campaign_id'): task_rows(ToolsCard((Tool('do it', 'do', ('product',)),)), 5, records=harmonized_records(tables()))
+    with pytest.raises(DatasetError, match='campaign_id'): task_rows(ToolsCard((Tool('do it', 'do', ('product',)),)), 5, records=harmonized_records(tables({})))
 
 # --- invented rows
 
