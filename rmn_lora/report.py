@@ -6,7 +6,7 @@
 __all__ = ['POLICY', 'STYLE', 'FETCHING', 'offline_html', 'colophon']
 
 # %% ../nbs/79b_report.ipynb #bdebe88f
-import logging
+import logging, re
 from typing import Any
 from urllib.parse import urlsplit
 from .runs import Run
@@ -36,7 +36,7 @@ def offline_html(nb:Any) -> str:
         if cell.cell_type == 'code' and not any(o.output_type == 'error' for o in cell.outputs): cell.metadata['transient'] = {'remove_source': True}
     order = ['image/png','image/jpeg','image/svg+xml','text/html','text/markdown','text/latex','text/plain']
     quiet = logging.getLogger('rmn_lora.nbconvert')
-    quiet.setLevel(logging.ERROR) # it warns of pictures without an alternative text
+    quiet.setLevel(logging.ERROR) # it warns of pictures without an alternative text, which they get below
     exporter = HTMLExporter(config=Config({'NbConvertBase': {'display_data_priority': order}}), log=quiet,
                             exclude_input_prompt=True, exclude_output_prompt=True, exclude_anchor_links=True)
     html,_ = exporter.from_notebook_node(nb)
@@ -44,6 +44,9 @@ def offline_html(nb:Any) -> str:
     for tag in [*soup(['script','link','iframe','object','embed','base','form']), *soup.select('body meta')]: tag.decompose()
     for tag in soup(True):
         for name in [a for a in tag.attrs if _unsafe(tag, a)]: del tag[name]
+    for picture in soup('img', alt=re.compile('^No description')): # the exporter's words
+        heading = picture.find_previous(['h1','h2','h3'])
+        picture['alt'] = f'A picture under {heading.text.strip()!r}' if heading else 'A picture'
     soup.head.insert(0, soup.new_tag('meta', attrs={'http-equiv': 'Content-Security-Policy', 'content': POLICY}))
     style = soup.new_tag('style')
     style.string = STYLE

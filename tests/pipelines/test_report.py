@@ -39,6 +39,12 @@ def test_a_report_fetches_nothing():
     policy = BeautifulSoup(page, 'html.parser').head.find('meta', attrs={'http-equiv': 'Content-Security-Policy'})
     assert "default-src 'none'" in policy['content'] and policy.find_previous_sibling() is None, 'the policy stands before all else'
 
+def test_a_picture_says_where_it_stands():
+    picture = lambda: nbformat.v4.new_code_cell('x', outputs=[output('', **{'image/png': 'iVBORw0KGgo='})])
+    cells = [picture(), nbformat.v4.new_markdown_cell('## Spend & sales'), picture()]
+    page = BeautifulSoup(offline_html(nbformat.v4.new_notebook(cells=cells)), 'html.parser')
+    assert [i['alt'] for i in page('img')] == ['A picture', "A picture under 'Spend & sales'"]
+
 def test_an_output_that_needs_a_script_is_shown_as_text():
     cell = nbformat.v4.new_code_cell('x', outputs=[output('<div id="vis"></div><script>draw()</script>', **{'text/plain': 'alt.Chart(...)'}), output('<b>table</b>', **{'text/plain': 'a table'})])
     page = BeautifulSoup(offline_html(nbformat.v4.new_notebook(cells=[cell])), 'html.parser')
