@@ -146,7 +146,7 @@ class Examples(list):
 # %% ../../nbs/43_training.evaluate.ipynb #9ebd28c1
 def evaluate(
     base:Any, # Has `generate(prompts, max_new_tokens=, batch_size=) -> list[str]`, and `using(*folders)` where adapters are given
-    rows:Sequence[Mapping], # {'prompt': [{'role','content'}…], 'completion': [{'role','content'}]}, as `training.rows` has them
+    rows:Sequence[Mapping], # {'prompt': [{'role','content'}…], 'completion': [{'role','content'}]}, as `training.rows` describes them
     adapters:Sequence[str|PathLike]=(), # Adapter folders, all active together
     batch_size:int=32,
     max_new_tokens:int=160,

@@ -58,7 +58,7 @@ def recipe_of(recipe:'str|LoraRecipe')->LoraRecipe:
 # %% ../../nbs/44_training.sft.ipynb #d08ae170
 def tokenized(
     tokenizer:Any, # With a chat template
-    rows:Sequence[Mapping], # As `training.rows` has them
+    rows:Sequence[Mapping], # As `training.rows` describes them
 )->Any: # A `datasets.Dataset` of input_ids and labels; raises `TrainingError`
     "Rows as token ids; labels are −100 in the prompt."
     from datasets import Dataset
@@ -220,7 +220,7 @@ def _trainer(base, rows, folder, recipe, held_out, watch):
 
 def train_adapter(
     base:Any, # A `Base`; in nf4 this is QLoRA (Dettmers et al., arXiv 2305.14314)
-    rows:Sequence[Mapping], # As `training.rows` has them
+    rows:Sequence[Mapping], # As `training.rows` describes them
     folder:str|Path, # Where the run keeps its checkpoints and its adapter
     recipe:str|LoraRecipe='standard', # A preset or a recipe
     held_out:Sequence[Mapping]=(), # Watched while it trains; decides which checkpoint is kept and when to stop
