@@ -13,20 +13,15 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-import torch
+from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
-from ..adapters.base import detach
 from ..adapters.files import import_bitsandbytes
 from ..errors import DatasetError, TrainingError
 from .invented import seeded
 from .rows import check_rows, require_good, row_digest
 
 # %% ../../nbs/44_training.sft.ipynb #0937780d
-_ = import_bitsandbytes() # before the trainer does, which would look for kernels on the hub
-
-# %% ../../nbs/44_training.sft.ipynb #972d44d3
-from transformers import TrainerCallback
+if TYPE_CHECKING: import torch # the libraries that train take many seconds to import, and a mistyped recipe need not wait for them
 
 # %% ../../nbs/44_training.sft.ipynb #17a01fa9
 @dataclass(frozen=True)
@@ -90,7 +85,7 @@ def losses(
     "The losses of a log entry, by our names."
     return {ours: float(logs[theirs]) for theirs, ours in (('loss', 'loss'), ('eval_loss', 'held_out_loss')) if theirs in (logs or {})}
 
-class Watch(TrainerCallback):
+class Watch:
     "Shows progress, reports the losses, and ends the run after the step in which `stop` was set."
     def __init__(self, steps:int, report:Callable[[dict], None]|None, show:bool|None):
         self.report, self.stop = report, False
@@ -127,9 +122,10 @@ def stopping_politely(watch:Watch)->Iterator[None]:
 # %% ../../nbs/44_training.sft.ipynb #e1296a21
 @contextmanager
 def lent(
-    model:torch.nn.Module, # A Hugging Face causal language model
+    model:'torch.nn.Module', # A Hugging Face causal language model
 )->Iterator[None]:
     "Afterwards `model` has its own layers, attributes, configuration, mode and gradient flags again."
+    from rmn_lora.adapters.base import detach
     own, wants, training = dict(vars(model)), {n for n, p in model.named_parameters() if p.requires_grad}, model.training
     configs = [(c, deepcopy(vars(c))) for c in (model.config, model.generation_config)]
     try: yield
@@ -202,9 +198,11 @@ def _quiet():
 
 def _trainer(base, rows, folder, recipe, held_out, watch):
     "TRL's trainer over rows in their reading order; its base is to be given back."
+    import_bitsandbytes() # before PEFT does, which would look for kernels on the hub
     from peft import LoraConfig
-    from transformers import EarlyStoppingCallback, PrinterCallback, Trainer
+    from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback
     from trl import SFTTrainer
+    class Watched(TrainerCallback): on_train_begin, on_step_end, on_log = watch.on_train_begin, watch.on_step_end, watch.on_log
     class PlainLoss(SFTTrainer): compute_loss = Trainer.compute_loss # TRL's own saves a GPU's memory, and takes a third longer on a CPU
     lora = LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, lora_dropout=recipe.dropout, task_type='CAUSAL_LM',
         target_modules=recipe.targets if isinstance(recipe.targets, str) else list(recipe.targets))
@@ -212,7 +210,7 @@ def _trainer(base, rows, folder, recipe, held_out, watch):
     order = reading_order([len(ids) for ids in read['input_ids']], recipe.batch, recipe.steps, recipe.seed)
     trainer = (PlainLoss if base.device.type == 'cpu' else SFTTrainer)(base.model, args=_config(recipe, folder, base.device.type, bool(held_out)), processing_class=base.tokenizer, peft_config=lora,
         train_dataset=read.select(order), eval_dataset=tokenized(base.tokenizer, held_out) if held_out else None,
-        callbacks=[watch, *([EarlyStoppingCallback(recipe.patience)] if held_out else [])])
+        callbacks=[Watched, *([EarlyStoppingCallback(recipe.patience)] if held_out else [])])
     trainer.remove_callback(PrinterCallback)
     for p in trainer.model.parameters():
         if p.requires_grad: p.data = p.data.float() # TRL rounds a QLoRA adapter to bfloat16, in which small steps are lost
