@@ -794,4 +794,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'rmn_lora/training/sft.py'),
                                        'rmn_lora.training.sft.tokenized': ('training.sft.html#tokenized', 'rmn_lora/training/sft.py'),
                                        'rmn_lora.training.sft.train_adapter': ( 'training.sft.html#train_adapter',
-                                                                                'rmn_lora/training/sft.py')}}}
+                                                                                'rmn_lora/training/sft.py')},
+            'rmn_lora.training.soup': { 'rmn_lora.training.soup.mean_adapter': ( 'training.soup.html#mean_adapter',
+                                                                                 'rmn_lora/training/soup.py')}}}

@@ -11,7 +11,7 @@ import hashlib, json, os, signal, threading, time, warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
@@ -147,7 +147,7 @@ class TrainedAdapter:
     "What `train_adapter` made."
     folder:Path # A PEFT adapter
     history:list[dict] # step, steps, loss and held_out_loss
-    lineage:dict # Rows, recipe, base, what it was trained with, and in `seen` a digest of each row that trained it or chose its checkpoint
+    lineage:dict = field(repr=False) # Rows, recipe, base, what it was trained with, and in `seen` a digest of each row that trained it or chose its checkpoint
     seconds:float # Of this call
     version:object = None # The `AdapterVersion`, if it was published
     def __fspath__(self): return str(self.version.path if self.version else self.folder)
