@@ -35,4 +35,4 @@ def mean_adapter(
         with TemporaryDirectory() as scratch:
             peft.peft_config['mean'].base_model_name_or_path = base.name # not where it lies on this machine
             peft.save_pretrained(scratch, selected_adapters=['mean'], save_embedding_layers=False) # else PEFT asks the hub about the base's name
-            return Path(shutil.copytree(Path(scratch)/'mean', folder))
+            return Path(shutil.copytree(Path(scratch)/'mean', folder, dirs_exist_ok=True))
