@@ -4,9 +4,11 @@ SHELL := bash
 .PHONY: help setup demo test check lab docs readme bench tours clean
 
 BIN := .venv/bin
-# The tests are to be the same on every machine: nothing is fetched. Threads that wait for work let others have the
-# core soon, but not at once.
+PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# The tests are to be the same on every machine: nothing is fetched, and sums are formed by one thread, in one order.
+# They run side by side instead. Elsewhere, threads that wait for work let others have the core soon, but not at once.
 test check: export HF_HUB_OFFLINE := 1
+test check: export OMP_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 export GOMP_SPINCOUNT := 3000
 # A virtual environment that happens to be active, or modules on PYTHONPATH, are no part of this one.
@@ -25,7 +27,7 @@ test: ## run the lessons in the notebooks, then the tests
 	@bash .ci/setup browser
 	@echo "Lessons: running the notebooks in nbs/"
 	@$(BIN)/nbdev-test --do-print
-	@$(BIN)/pytest
+	@$(PYTEST)
 
 check: ## before a commit: export, run and save all notebooks, clean, README, then the tests
 	@bash .ci/setup browser
@@ -33,7 +35,7 @@ check: ## before a commit: export, run and save all notebooks, clean, README, th
 	@$(BIN)/nbdev-test --save --do-print
 	@$(BIN)/nbdev-clean
 	@$(BIN)/python .ci/pages.py readme
-	@$(BIN)/pytest
+	@$(PYTEST)
 
 lab: setup ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate nbs
