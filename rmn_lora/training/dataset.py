@@ -112,14 +112,23 @@ def _retailer_variant(rng, card, record):
     tool = rng.choice(tools.tools)
     return row(tools.ask(tool, schema.raw(record)), tool.call(record), 'stack', record['campaign_id'], [tools])
 
+def _value_spans(tool, record):
+    "Where the values of a call's arguments stand in it."
+    call, at, spans = tool.call(record), 0, []
+    for a in tool.args:
+        name, value = f'{json_text(a)}:', json_text(typed(a, record[a]))
+        at = call.index(name + value, at) + len(name)
+        spans.append((at, at + len(value)))
+    return spans
+
 def _task_variant(rng, tools, record):
-    "A call with other fields around its arguments, in any order: canonical, or raw, mostly with its schema in the prompt."
+    "A call with other fields around its arguments, in any order: canonical, or raw, mostly with its schema in the prompt; without it the values cannot be known."
     tool = rng.choice([t for t in tools.tools if set(t.args) <= set(FIELDS)])
     fields = [*tool.args, *rng.sample([f for f in FIELDS if f not in tool.args], rng.randint(2, 8))]
     rng.shuffle(fields)
     if rng.random() < .5: return row(tools.ask(tool, lines({f: record[f] for f in fields})), tool.call(record), 'task', record['campaign_id'])
-    schema = schema_card(rng, fields)
-    return row(tools.ask(tool, schema.raw(record)), tool.call(record), 'stack', record['campaign_id'], [schema] if rng.random() < .7 else [])
+    schema, shown = schema_card(rng, fields), rng.random() < .7
+    return row(tools.ask(tool, schema.raw(record)), tool.call(record), 'stack', record['campaign_id'], [schema] if shown else [], [] if shown else _value_spans(tool, record))
 
 def stackable_rows(
     card:SchemaCard|ToolsCard, # What the adapter will hold

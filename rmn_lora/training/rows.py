@@ -25,9 +25,11 @@ def row(
     kind:str, # One of `KINDS`
     entity:str, # What the row is about; splits keep entities apart
     cards:Sequence=(), # Cards that stand in the prompt
+    unknown:Sequence[tuple[int, int]]=(), # Where in the answer, from and up to which character, it says what the prompt cannot tell; that is not learned
 )->dict:
     "A training row."
-    return dict(prompt=chat(question, cards), completion=[{'role': 'assistant', 'content': answer}], kind=kind, entity=entity)
+    made = dict(prompt=chat(question, cards), completion=[{'role': 'assistant', 'content': answer}], kind=kind, entity=entity)
+    return made | ({'unknown': [list(span) for span in unknown]} if unknown else {})
 
 # %% ../../nbs/41b_training.rows.ipynb #0108b0f7
 def _are_messages(value):
@@ -51,7 +53,8 @@ def _read_row(text, kind, where):
     prompt, completion = _messages(item['prompt'], 'user', f'{where}: prompt'), _messages(item['completion'], 'assistant', f'{where}: completion')
     if completion[-1]['role'] != 'assistant': raise DatasetError(f'{where}: the last word is {completion[-1]["role"]!r}.', 'A completion is what the assistant says.')
     alone = hashlib.sha256(json.dumps(prompt).encode()).hexdigest()[:12]
-    return dict(prompt=prompt, completion=completion, kind=item.get('kind', kind), entity=str(alone if item.get('entity') is None else item['entity']))
+    made = dict(prompt=prompt, completion=completion, kind=item.get('kind', kind), entity=str(alone if item.get('entity') is None else item['entity']))
+    return made | ({'unknown': item['unknown']} if 'unknown' in item else {})
 
 def import_jsonl(
     path:str|Path, # One JSON object a line, in UTF-8
@@ -97,6 +100,9 @@ class Problem:
     fatal:bool=True # False: worth a look
     def __str__(self): return f'row {self.line}: {self.what}' + ('' if self.fatal else ' (a warning)')
 
+def _are_spans(value, length):
+    return isinstance(value, list) and all(isinstance(s, list) and len(s) == 2 and all(type(i) is int for i in s) and 0 <= s[0] < s[1] <= length for s in value)
+
 def _fault(r):
     "Why this is no row, or ''."
     if not isinstance(r, Mapping): return f'a {type(r).__name__} is no row'
@@ -104,7 +110,8 @@ def _fault(r):
         if not _are_messages(r.get(part)): return f'its {part} is no list of messages with role and content'
     if r['completion'][-1]['role'] != 'assistant': return 'its completion is not said by the assistant'
     if r.get('kind') not in KINDS: return f'its kind is {r.get("kind")!r}'
-    return '' if isinstance(r.get('entity'), str) else 'it has no entity'
+    if not isinstance(r.get('entity'), str): return 'it has no entity'
+    return '' if _are_spans(r.get('unknown', []), len(r['completion'][-1]['content'])) else 'its unknown is no list of [from, up to] in its answer'
 
 def _answer_fault(answer):
     "Why an answer is none, or sets out to be JSON and is none, or ''."

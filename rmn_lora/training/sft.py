@@ -33,7 +33,7 @@ class LoraRecipe:
     targets:str|tuple[str, ...] = 'all-linear' # Which layers
     rate:float = 5e-3 # Highest learning rate; falls linearly to 0
     batch:int = 16 # Rows a step
-    decay:float = 1. # Of the weights, times the learning rate; what the rows do not ask for fades, and cannot get in another adapter's way
+    decay:float = .3 # Of the weights, times the learning rate; what the rows do not ask for fades, and cannot get in another adapter's way
     steps:int = 300 # Updates
     check_every:int = 50 # Steps between checkpoints, and between looks at held-out rows
     patience:int = 3 # Looks without a better held-out loss before it stops
@@ -55,15 +55,22 @@ def tokenized(
     tokenizer:Any, # With a chat template
     rows:Sequence[Mapping], # As `training.rows` describes them
 )->Any: # A `datasets.Dataset` of input_ids and labels; raises `TrainingError`
-    "Rows as token ids; labels are −100 in the prompt."
+    "Rows as token ids; labels are −100 in the prompt, and where a row says that its prompt cannot tell."
     from datasets import Dataset
     prompts = [tokenizer.apply_chat_template(r['prompt'], tokenize=False, add_generation_prompt=True) for r in rows]
     whole = [tokenizer.apply_chat_template([*r['prompt'], *r['completion']], tokenize=False) for r in rows]
     for i, (p, w) in enumerate(zip(prompts, whole), 1):
         if not w.startswith(p): raise TrainingError(f'The chat template writes the prompt of row {i} differently once an answer follows.', 'Use a template in which the answer is only appended.')
-    ids = lambda texts: tokenizer(texts, add_special_tokens=False).input_ids
-    asked, said = ids(prompts), ids([w[len(p):] for p, w in zip(prompts, whole)])
-    return Dataset.from_dict(dict(input_ids=[a + s for a, s in zip(asked, said)], labels=[[-100]*len(a) + s for a, s in zip(asked, said)]))
+    answers = [w[len(p):] for p, w in zip(prompts, whole)]
+    asked, said = (tokenizer(texts, add_special_tokens=False).input_ids for texts in (prompts, answers))
+    labels = [_known(tokenizer, r, a, s) if r.get('unknown') else s for r, a, s in zip(rows, answers, said)]
+    return Dataset.from_dict(dict(input_ids=[a + s for a, s in zip(asked, said)], labels=[[-100]*len(a) + s for a, s in zip(asked, labels)]))
+
+def _known(tokenizer, r, answer, ids):
+    "The labels of an answer: −100 for each token that touches what is unknown."
+    at = answer.index(r['completion'][-1]['content'])
+    places = tokenizer(answer, add_special_tokens=False, return_offsets_mapping=True).offset_mapping
+    return [-100 if any(lo < at + end and at + start < hi for start, end in r['unknown']) else i for i, (lo, hi) in zip(ids, places)]
 
 # %% ../../nbs/44_training.sft.ipynb #2e7f6fe6
 def reading_order(
@@ -140,7 +147,7 @@ def lent(
 # %% ../../nbs/44_training.sft.ipynb #90cae44c
 def rows_hash(rows:Sequence[Mapping])->str:
     "The identity of training rows, in their order."
-    return 'sha256:' + hashlib.sha256(json.dumps([(r['prompt'], r['completion']) for r in rows], ensure_ascii=False).encode()).hexdigest()
+    return 'sha256:' + hashlib.sha256(json.dumps([(r['prompt'], r['completion'], *([r['unknown']] if r.get('unknown') else [])) for r in rows], ensure_ascii=False).encode()).hexdigest()
 
 @dataclass
 class TrainedAdapter:

@@ -182,6 +182,17 @@ def test_tools_that_a_network_cannot_serve_are_left_out():
     assert {parsed(r)['tool'] for r in stack_rows(schema, HELD_OUT_TOOLS, 30)} == {'trim_outlay'}
     with pytest.raises(DatasetError, match='campaign_id'): stack_rows(SchemaCard(schema.columns[:1]), HELD_OUT_TOOLS, 3)
 
+def test_what_a_prompt_cannot_tell_is_marked(tmp_path):
+    rows = stackable_rows(HELD_OUT_TOOLS, 300, seed=5)
+    blind = [r for r in rows if r['kind'] == 'stack' and len(r['prompt']) == 1]
+    assert len(blind) > 20 and [r for r in rows if 'unknown' in r] == blind
+    for r in blind:
+        told = [said(r)[start:end] for start, end in r['unknown']]
+        assert [json.loads(t, parse_float=Decimal, parse_int=Decimal) for t in told] == list(parsed(r)['args'].values())
+    export_jsonl(rows, tmp_path/'r.jsonl')
+    assert import_jsonl(tmp_path/'r.jsonl') == rows and not check_rows(blind[:3])
+    assert not [r for r in stackable_rows(HELD_OUT_NETWORKS['odd'], 60) if 'unknown' in r]
+
 @pytest.mark.parametrize('card', [HELD_OUT_NETWORKS['opaque'], HELD_OUT_TOOLS, ToolsCard((Tool('do it', 'do', ('product', 'units_1d')),))], ids=['schema', 'tools', 'other tools'])
 def test_stackable_rows_follow_from_the_card_and_what_is_shown(card, answer_by_text):
     rows = stackable_rows(card, 60, seed=5)
@@ -312,7 +323,7 @@ def test_good_rows_have_no_problems(tokenizer):
 
 @pytest.mark.parametrize('at,new,why', [(3, dict(completion=completion('  ')), 'empty'), (7, dict(completion=completion('{"tool":')), 'begins like JSON.*column 9'), (8, dict(completion=completion('[1,]')), 'begins like JSON'),
     (9, dict(completion='a'), 'completion is no list'), (40, dict(prompt=[]), 'prompt is no list'), (2, dict(prompt=[dict(role='user')]), 'prompt is no list'), (1, dict(completion=USER), 'not said by the assistant'),
-    (5, dict(kind='shop'), "kind is 'shop'"), (6, dict(entity=None), 'no entity'), (12, dict(prompt=clean()[3]['prompt'], completion=completion('{"tool":"c"}')), 'another answer to the prompt of row 4')])
+    (5, dict(kind='shop'), "kind is 'shop'"), (6, dict(entity=None), 'no entity'), (7, dict(unknown=[[0, 10**4]]), 'unknown is no list'), (8, dict(unknown=[[3, 3]]), 'unknown is no list'), (9, dict(unknown=3), 'unknown is no list'), (12, dict(prompt=clean()[3]['prompt'], completion=completion('{"tool":"c"}')), 'another answer to the prompt of row 4')])
 def test_a_fault_is_named_with_its_row(at, new, why):
     [(line, what)] = fatal(check_rows(with_row(at, **new)))
     assert line == at and re.search(why, what)

@@ -13,7 +13,7 @@ from rmn_lora.errors import AdapterError, DatasetError, TrainingError
 from rmn_lora.training import sft
 from rmn_lora.training.corpus import HELD_OUT_BRANDS, HELD_OUT_NETWORKS
 from rmn_lora.training.dataset import brand_rows, retailer_rows
-from rmn_lora.training.rows import export_jsonl, row_digest, split
+from rmn_lora.training.rows import export_jsonl, row, row_digest, split
 from rmn_lora.training.sft import PRESETS, LoraRecipe, lent, reading_order, recipe_of, rows_hash, tokenized, train_adapter
 
 RECIPE = LoraRecipe(rank=2, alpha=4, batch=4, steps=6, check_every=2, rate=1e-2)
@@ -66,6 +66,16 @@ def test_the_loss_on_a_cpu_is_trls(base, trained, rows, tmp_path, monkeypatch):
     monkeypatch.setattr(Trainer, 'compute_loss', SFTTrainer.compute_loss)
     train, held = split(rows)
     assert_same(factors(train_adapter(base, train, tmp_path, RECIPE, held_out=held)), factors(trained), rtol=1e-3, atol=1e-4)
+
+def test_what_is_unknown_is_not_learned(base):
+    text = '{"tool":"buy","args":{"product":"tea","spend":12.50}}'
+    told = row('Call a tool', text, 'task', 'x')
+    spans = [(text.index(v), text.index(v) + len(v)) for v in ('12.50', '"tea"')]
+    whole, part = (tokenized(base.tokenizer, [r])[0] for r in (told, row('Call a tool', text, 'task', 'x', unknown=spans)))
+    assert part['input_ids'] == whole['input_ids']
+    left_out = base.tokenizer.decode([i for i, was, now in zip(whole['input_ids'], whole['labels'], part['labels']) if was != now])
+    assert '12.50' in left_out and 'tea' in left_out and not any(w in left_out for w in ('buy', 'spend', 'product'))
+    assert rows_hash([told]) != rows_hash([row('Call a tool', text, 'task', 'x', unknown=spans)])
 
 def test_decay_shrinks_what_the_rows_do_not_ask_for(base, trained, rows, tmp_path):
     train, held = split(rows)
