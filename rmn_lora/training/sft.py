@@ -13,15 +13,12 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from tqdm.auto import tqdm
 from ..adapters.files import import_bitsandbytes
 from ..errors import DatasetError, TrainingError
 from .invented import seeded
 from .rows import check_rows, require_good, row_digest
-
-# %% ../../nbs/44_training.sft.ipynb #0937780d
-if TYPE_CHECKING: import torch # the libraries that train take many seconds to import, and a mistyped recipe need not wait for them
 
 # %% ../../nbs/44_training.sft.ipynb #17a01fa9
 @dataclass(frozen=True)
@@ -129,7 +126,7 @@ def stopping_politely(watch:Watch)->Iterator[None]:
 # %% ../../nbs/44_training.sft.ipynb #e1296a21
 @contextmanager
 def lent(
-    model:'torch.nn.Module', # A Hugging Face causal language model
+    model:Any, # A Hugging Face causal language model
 )->Iterator[None]:
     "Afterwards `model` has its own layers, attributes, configuration, mode and gradient flags again."
     from rmn_lora.adapters.base import detach
@@ -205,7 +202,7 @@ def _quiet():
 
 def _trainer(base, rows, folder, recipe, held_out, watch):
     "TRL's trainer over rows in their reading order; its base is to be given back."
-    import_bitsandbytes() # before PEFT does, which would look for kernels on the hub
+    import_bitsandbytes() # before PEFT does, which would look for kernels on the hub; all of these take seconds, which a mistyped recipe need not wait for
     from peft import LoraConfig
     from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback
     from trl import SFTTrainer

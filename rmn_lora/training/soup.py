@@ -6,7 +6,7 @@
 __all__ = ['mean_adapter']
 
 # %% ../../nbs/44b_training.soup.ipynb #4d257544
-import os, shutil
+import os, shutil, warnings
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +28,8 @@ def mean_adapter(
     for f in folders: check_adapter(f, base)
     from peft import PeftModel
     names = [f'part{i}' for i in range(len(folders))]
-    with lent(base.model):
+    with lent(base.model), warnings.catch_warnings():
+        warnings.simplefilter('ignore', FutureWarning) # PEFT asks transformers for an attribute that was renamed
         peft = PeftModel.from_pretrained(base.model, folders[0], adapter_name=names[0])
         for name, f in zip(names[1:], folders[1:]): peft.load_adapter(f, name)
         peft.add_weighted_adapter(names, [1/len(names)]*len(names), 'mean', 'svd', svd_rank=rank)
