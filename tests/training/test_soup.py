@@ -1,6 +1,6 @@
 "training.soup: the mean of updates, against dense matrices."
-from dataclasses import replace
 import json
+from dataclasses import replace
 import pytest
 import torch
 from rmn_lora.adapters.base import load_base
