@@ -11,10 +11,11 @@ from rmn_lora.adapters.base import load_base
 from rmn_lora.adapters.store import AdapterStore
 from rmn_lora.errors import AdapterError, DatasetError, TrainingError
 from rmn_lora.training import sft
+from rmn_lora.training.batches import reading_order, tokenized
 from rmn_lora.training.corpus import HELD_OUT_BRANDS, HELD_OUT_NETWORKS
 from rmn_lora.training.dataset import brand_rows, retailer_rows
 from rmn_lora.training.rows import export_jsonl, row, row_digest, split
-from rmn_lora.training.sft import PRESETS, LoraRecipe, lent, reading_order, recipe_of, rows_hash, tokenized, train_adapter
+from rmn_lora.training.sft import PRESETS, LoraRecipe, lent, recipe_of, rows_hash, train_adapter
 
 RECIPE = LoraRecipe(rank=2, alpha=4, batch=4, steps=6, check_every=2, rate=1e-2)
 
@@ -64,6 +65,7 @@ def test_the_loss_on_a_cpu_is_trls(base, trained, rows, tmp_path, monkeypatch):
     from transformers import Trainer
     from trl import SFTTrainer
     monkeypatch.setattr(Trainer, 'compute_loss', SFTTrainer.compute_loss)
+    monkeypatch.setattr(sft, 'answers_only', lambda batch: batch)
     train, held = split(rows)
     assert_same(factors(train_adapter(base, train, tmp_path, RECIPE, held_out=held)), factors(trained), rtol=1e-3, atol=1e-4)
 
