@@ -9,10 +9,11 @@ __all__ = ['GIVEN', 'OPEN', 'RAW', 'NOWHERE', 'Plan', 'marked', 'empty', 'typed_
 # %% ../../nbs/11c_rmis.plan.ipynb #c931b8c2
 from collections.abc import Iterable, Mapping
 from datetime import date
+from itertools import product
 from typing import Any
 import polars as pl
 from ..errors import ReportError
-from .dialects import NUMBERS, Column, Dialect
+from .dialects import NUMBERS, Column, Decided, Dialect
 from .reports import LINE, MORE, Report
 from .schema import ATTRIBUTED, DELIVERY
 from .values import AMOUNTS, WHY, is_foreign, present, read
@@ -20,6 +21,7 @@ from .values import AMOUNTS, WHY, is_foreign, present, read
 # %% ../../nbs/11c_rmis.plan.ipynb #bc45b536
 GIVEN = ('window_days', 'basis', 'product_match', 'channel', 'ntb', 'model', 'currency', 'timezone', 'spend_basis', 'restated_days', 'event_date', 'as_of', 'date_order')
 OPEN = (None, 'unknown', 'request')
+RAW = 'raw:' # marks a report's own column
 
 class Plan:
     "How one report's columns become canonical ones."
@@ -28,12 +30,17 @@ class Plan:
         self.dialect,self.given,self.order = dialect,given,given.get('date_order', dialect.date_order)
         spelt: dict[str, list[str]] = {}
         for name in columns: spelt.setdefault(name.strip().casefold(), []).append(name)
-        found = [(c, spelt[c.name.casefold()]) for c in dialect.columns if c.unit != 'other' and c.name.casefold() in spelt]
+        found = [(c, spelt[w]) for c in dialect.columns if c.unit != 'other' for w in map(str.casefold, (c.name, *c.also)) if w in spelt and (c.beside or w).casefold() in spelt]
         for _,names in found:
             if len(names) > 1: raise ReportError(f'Two columns have one name: {names[0]!r} and {names[1]!r}.', 'Rename the one that is not meant, or export the report again.')
-        self.used = [c.model_copy(update={'name': names[0]}) for c,names in found]
+        special = {names[0] for c,names in found if c.beside}
+        self.used = [c.model_copy(update={'name': names[0]}) for c,names in found if c.beside or names[0] not in special]
+        self.spelt,self.only = {k: v[0] for k,v in spelt.items()}, {}
         self.targets: dict[tuple, list[int]] = {}
-        for i,c in enumerate(self.used): self.targets.setdefault(self.target(c), []).append(i)
+        for i,c in enumerate(self.used):
+            for target,only in self.fed(c):
+                self.targets.setdefault(target, []).append(i)
+                self.only[target, i] = only
         if not any(c.unit in NUMBERS for c in self.used): raise ReportError(f'No column is a figure that {dialect.network} reports.', 'Check that the report is from this network.')
 
     def stated(self, name:str) -> Any:
@@ -42,16 +49,27 @@ class Plan:
         value = getattr(fact, 'value', fact)
         return self.given.get(name) if value in OPEN else value
 
-    def target(self, c:Column) -> tuple:
-        "The delivery column, or metric and descriptors, that a column feeds."
-        if not c.field.startswith('attributed.'): return (c.field,)
-        say = lambda n: v if (v := getattr(c, n)) not in OPEN else self.given.get(n, None if n in ('window_days', 'ntb') else 'unknown')
+    def fed(self, c:Column) -> list[tuple[tuple, pl.Expr|None]]:
+        "The delivery column, or the metric and descriptors, that a column feeds; several where another column decides, each with its rows."
+        if not c.field.startswith('attributed.'): return [((c.field,), None)]
+        words = [self.words(getattr(c, n), n) for n in ('window_days', 'basis', 'product_match', 'channel', 'ntb')]
         model = c.model or self.stated('model') or 'unknown'
-        return (c.field[11:], say('window_days'), say('basis'), say('product_match'), say('channel'), say('ntb'), model)
+        return [((c.field[11:], *(w for w,_ in some), model), pl.all_horizontal(rows) if (rows := [r for _,r in some if r is not None]) else None) for some in product(*words)]
+
+    def words(self, said:Any, name:str) -> list[tuple[Any, pl.Expr|None]]:
+        "A descriptor, or each that another column may decide on, with its rows."
+        if not isinstance(said, Decided): return [(said if said not in OPEN else self.given.get(name, None if name in ('window_days', 'ntb') else 'unknown'), None)]
+        if said.by.casefold() not in self.spelt: return [(said.otherwise, None)]
+        plain = present(pl.col(RAW + self.spelt[said.by.casefold()])).str.to_lowercase().str.replace_all('_', ' ', literal=True)
+        rows = {word: plain.is_in([k.lower().replace('_', ' ') for k,w in said.values.items() if w == word]).fill_null(False) for word in said.values.values()}
+        return [*rows.items(), ('unknown', ~pl.any_horizontal(rows.values()))]
+
+    def cell(self, target:tuple, i:int) -> pl.Expr:
+        "The value that used column `i` has for a target."
+        only = self.only[target, i]
+        return pl.col(f't{i}') if only is None else pl.when(only).then(pl.col(f't{i}'))
 
 # %% ../../nbs/11c_rmis.plan.ipynb #2b6ce159
-RAW = 'raw:' # marks a report's own column
-
 def marked(report:Report) -> pl.LazyFrame:
     "A report's rows as text, its own columns marked with `RAW`."
     return report.scan(report.columns).rename({c: RAW + c for c in report.columns})
@@ -71,7 +89,7 @@ def typed_rows(plan:Plan, rows:pl.LazyFrame, slow:bool) -> pl.LazyFrame:
 def _value(plan:Plan, name:str, dtype) -> pl.Expr:
     "A delivery column: from its columns, else from what is known about the network, else null."
     fixed = as_date(plan.stated(name)) if dtype == pl.Date else plan.stated(name)
-    aliases = [pl.col(f't{i}') for i in plan.targets.get((name,), ())]
+    aliases = [plan.cell((name,), i) for i in plan.targets.get((name,), ())]
     return pl.coalesce(*aliases, pl.lit(fixed, dtype)).cast(dtype) if aliases else pl.lit(fixed, dtype)
 
 def as_date(value:str|date|None) -> date|None: # Raises `ReportError`
@@ -81,8 +99,8 @@ def as_date(value:str|date|None) -> date|None: # Raises `ReportError`
 
 def _differ(plan:Plan) -> list[tuple[int, pl.Expr]]:
     "Pairs of aliased numbers that disagree."
-    pairs = [(i, j) for ids in plan.targets.values() for i,j in zip(ids, ids[1:]) if plan.used[i].unit in NUMBERS]
-    return [(j, pl.col(f't{i}') != pl.col(f't{j}')) for i,j in pairs]
+    pairs = [(t, i, j) for t,ids in plan.targets.items() for i,j in zip(ids, ids[1:]) if plan.used[i].unit in NUMBERS]
+    return [(j, plan.cell(t, i) != plan.cell(t, j)) for t,i,j in pairs]
 
 def suspect(plan:Plan, report:Report, anchor:list[str]) -> pl.Expr:
     "Whether the fast lane leaves anything open in a row."
@@ -128,7 +146,7 @@ def attributed_rows(plan:Plan, rows:pl.LazyFrame, name:str) -> pl.LazyFrame:
     "Rows of the `ATTRIBUTED` schema: one for each value that is there."
     def one(target, ids):
         metric,window,basis,match,channel,ntb,model = target
-        row = {'source_report': pl.lit(name), 'source_row': pl.col(LINE), 'event_date': pl.col('day'), 'metric': pl.lit(metric), 'value': pl.coalesce([pl.col(f't{i}') for i in ids]),
+        row = {'source_report': pl.lit(name), 'source_row': pl.col(LINE), 'event_date': pl.col('day'), 'metric': pl.lit(metric), 'value': pl.coalesce([plan.cell(target, i) for i in ids]),
                'window_days': pl.lit(window), 'basis': pl.lit(basis), 'product_match': pl.lit(match), 'channel': pl.lit(channel), 'ntb': pl.lit(ntb), 'model': pl.lit(model),
                'currency': pl.col('money') if metric == 'sales' else pl.lit(None), 'final': _is_final(plan, window) if window else pl.lit(None)}
         cells = {c: (row[c] if c in row else _value(plan, c, t)).cast(t) for c,t in ATTRIBUTED.items()}

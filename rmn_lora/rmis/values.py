@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['NULLS', 'NUMBER', 'THOUSANDS', 'SIGNS', 'AMOUNTS', 'SCALE', 'FORMATS', 'MIDNIGHT', 'MISSING', 'TOUCHED', 'ROUNDED',
            'WHY', 'present', 'plain_number', 'is_foreign', 'fast_number', 'slow_number', 'fast_count', 'slow_count',
-           'fast_date', 'slow_date', 'check_digit_holds', 'read_gtin', 'fast_text', 'fast_id', 'slow_id', 'read']
+           'fast_date', 'slow_date', 'check_digit_holds', 'read_gtin', 'read_upc', 'fast_text', 'fast_id', 'slow_id',
+           'read']
 
 # %% ../../nbs/11b_rmis.values.ipynb #6bd75266
 import re
@@ -93,15 +94,22 @@ def slow_date(raw:pl.Expr, order:str, time:bool) -> pl.Expr:
     return _sane(pl.coalesce(tries))
 
 # %% ../../nbs/11b_rmis.values.ipynb #beb0a4a3
+def _weighted(n:pl.Expr) -> pl.Expr: return pl.sum_horizontal([((n // 10**k) % 10) * (3 if k % 2 else 1) for k in range(14)], ignore_nulls=False)
+
 def check_digit_holds(gtin:pl.Expr) -> pl.Expr:
     "Whether 14 digits satisfy the GS1 check digit."
-    n = gtin.cast(pl.Int64, strict=False)
-    return pl.sum_horizontal([((n // 10**k) % 10) * (3 if k % 2 else 1) for k in range(14)], ignore_nulls=False) % 10 == 0
+    return _weighted(gtin.cast(pl.Int64, strict=False)) % 10 == 0
 
 def read_gtin(raw:pl.Expr) -> pl.Expr:
     "GTIN-8, -12, -13 or -14 → 14 digits, null unless the check digit holds."
     text = raw.str.strip_chars().str.zfill(14)
     return pl.when((text.str.len_bytes() == 14) & check_digit_holds(text)).then(text)
+
+def read_upc(raw:pl.Expr) -> pl.Expr:
+    "A UPC or EAN of up to 13 digits that lacks its check digit → 14 digits with it."
+    text = pl.concat_str(raw.str.strip_chars().str.zfill(13), pl.lit('0'))
+    body = pl.when(text.str.contains(r'^\d{14}$')).then(text).cast(pl.Int64)
+    return (body + (-_weighted(body)) % 10).cast(pl.String).str.zfill(14)
 
 MISSING = '^(?i:' + '|'.join(map(re.escape, NULLS)) + ')$'
 TOUCHED = r'[eE]\+[0-9]+$|[.,][0-9]+[eE][0-9]+$|\.0$' # perhaps by a spreadsheet
@@ -134,11 +142,11 @@ def read(
     if unit in NUMBERS:
         if DELIVERY.get(column.field) == pl.Int64: return pl.when((n := (slow_count if slow else fast_count)(raw)) >= 0).then(n)
         return (slow_number if slow else fast_number)(raw, unit)
-    if unit == 'gtin': return read_gtin(present(raw) if slow else raw)
+    if unit in ('gtin', 'upc'): return (read_gtin if unit == 'gtin' else read_upc)(present(raw) if slow else raw)
     if unit == 'id': return (slow_id if slow else fast_id)(raw)
     text = (present if slow else fast_text)(raw)
     if unit == 'code': return pl.when((code := text.str.to_uppercase()).str.contains('^[A-Z]{3}$')).then(code)
     return text
 
-WHY = {'date': 'not a date in this order: {}', 'timestamp': 'not a date or a time', 'gtin': 'not a GTIN, or its check digit is wrong', 'code': 'not a three-letter code',
+WHY = {'date': 'not a date in this order: {}', 'timestamp': 'not a date or a time', 'gtin': 'not a GTIN, or its check digit is wrong', 'upc': 'not a UPC without its check digit', 'code': 'not a three-letter code',
        'id': 'a spreadsheet has rounded this id', 'count': 'not a whole number of at least 0', 'number': 'not a number that can be read in only one way'}

@@ -76,9 +76,9 @@ ACCEPTED = { # file, its text or bytes, rows in, rows quarantined, a word of the
     'year 26': ('w.csv', GOOD + ROW.replace('2026-09-01', '0026-09-01'), 4, 1, 'not a date'),
     'not a number': ('w.csv', GOOD + ROW.replace('12.50', 'inf'), 4, 1, 'not a number'),
     'too large': ('w.csv', GOOD + ROW.replace('12.50', '9' * 30), 4, 1, 'not a number'),
-    'broken json line': ('w.jsonl', '{"date":"2026-09-01","numAdsShown":1,"adSpend":1.5}\nnot json\n{"date":"2026-09-02","numAdsShown":2,"adSpend":2}\n', 3, 1, 'JSON'),
-    'late key': ('w.json', '[{"date":"2026-09-01","numAdsShown":1,"adSpend":1.5},\n{"date":"2026-09-02","numAdsShown":2,"adSpend":2,"attributedSales14days":"7.00"}]', 2, 0, ''),
-    'nested value': ('w.json', '[{"date":"2026-09-01","numAdsShown":{"a":1},"adSpend":1.5,"numAdsClicks":1}]', 1, 1, 'whole number'),
+    'broken json line': ('w.jsonl', '{"date":"2026-09-01","itemId":"7","numAdsShown":1,"adSpend":1.5}\nnot json\n{"date":"2026-09-02","itemId":"7","numAdsShown":2,"adSpend":2}\n', 3, 1, 'JSON'),
+    'late key': ('w.json', '[{"date":"2026-09-01","itemId":"7","numAdsShown":1,"adSpend":1.5},\n{"date":"2026-09-02","itemId":"7","numAdsShown":2,"adSpend":2,"attributedSales14days":"7.00"}]', 2, 0, ''),
+    'nested value': ('w.json', '[{"date":"2026-09-01","itemId":"7","numAdsShown":{"a":1},"adSpend":1.5,"numAdsClicks":1}]', 1, 1, 'whole number'),
     'empty array': ('w.json', '[]', None, 0, 'holds no records'),
 }
 

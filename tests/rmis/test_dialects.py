@@ -1,20 +1,23 @@
 "Dialects are checked data, and a header is recognised by what only one network says."
+import polars as pl
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rmn_lora.errors import ReportError
 from rmn_lora.rmis.dialects import Column, Dialect, column_faults, detect, list_dialects, load_dialect
+from rmn_lora.rmis.harmonize import DataHarmonizer
 
-SIX = ['amazon_sponsored_products', 'criteo_retail_media', 'instacart_ads', 'target_roundel', 'uber_retail_ads', 'walmart_search']
+NETWORKS = ['amazon_dsp', 'amazon_sponsored_brands_display', 'amazon_sponsored_products', 'criteo_retail_media', 'epsilon_citrusad', 'instacart_ads', 'kroger_kpm', 'target_roundel', 'uber_retail_ads', 'walmart_display', 'walmart_search']
 
-def test_the_six_are_there_and_every_column_says_who_says_so():
-    assert set(SIX) <= set(list_dialects())
+def test_all_are_there_and_every_column_says_who_says_so():
+    assert set(NETWORKS) <= set(list_dialects())
     for d in map(load_dialect, list_dialects()):
         assert all(c.source in d.sources for c in d.columns), d.network
         assert all(c.window_days for c in d.columns if c.field.startswith('attributed.') and c.unit != 'other'), d.network
 
-@pytest.mark.parametrize(('alias', 'network'), [('amazon', SIX[0]), ('criteo', SIX[1]), ('instacart', SIX[2]), ('target', SIX[3]), ('uber', SIX[4]), ('walmart', SIX[5])])
+@pytest.mark.parametrize(('alias', 'network'), [('amazon', 'amazon_sponsored_products'), ('criteo', 'criteo_retail_media'), ('instacart', 'instacart_ads'), ('target', 'target_roundel'), ('uber', 'uber_retail_ads'), ('walmart', 'walmart_search'),
+    ('dsp', 'amazon_dsp'), ('amazon_sd', 'amazon_sponsored_brands_display'), ('kroger', 'kroger_kpm'), ('citrusad', 'epsilon_citrusad')])
 def test_aliases(alias, network): assert load_dialect(alias).network == network
 
 def test_a_misspelt_name_is_met_with_a_near_one():
@@ -35,7 +38,7 @@ def test_a_wrong_yaml_is_refused(change, tmp_path):
     with pytest.raises(ReportError, match='x.yaml is not a dialect'): load_dialect(tmp_path/'x.yaml')
 
 @settings(max_examples=60)
-@given(st.sampled_from(SIX), st.data())
+@given(st.sampled_from(NETWORKS), st.data())
 def test_a_good_part_of_a_header_is_recognised_in_any_order(network, data):
     names = [c.name for c in load_dialect(network).columns if not c.name.startswith(('event.', 'product.', 'campaign.', 'ad_group.'))]
     some = data.draw(st.permutations(names))[:max(8, len(names) * 2 // 3)]
@@ -45,4 +48,25 @@ def test_a_dialect_of_ones_own_is_recognised_beside_the_shipped():
     own = Dialect(network='corner_shop', title='Corner shop', columns=tuple(Column(name=n, field=f, unit=u, status='inferred') for n,f,u in (('q1', 'event_date', 'date'), ('q2', 'spend', 'cents'), ('q3', 'clicks', 'count'))))
     every = [*map(load_dialect, list_dialects()), own]
     assert detect(['q3', 'q2', 'q1'], every).network == 'corner_shop'
-    with pytest.raises(ReportError, match='corner_shop knows 0 of 2'): detect(['x', 'y'], every)
+    with pytest.raises(ReportError, match='None of .*corner_shop knows any'): detect(['x', 'y'], every)
+
+@pytest.mark.parametrize('said', ['CPC', 'cpc', ' Cpc ', 'VCPM', 'vcpm', 'FLAT', ''])
+def test_another_column_decides_what_a_figure_follows(said, tmp_path):
+    (tmp_path/'sd.csv').write_text(f'date,campaignId,costType,impressions,clicks,cost,sales,newToBrandSales\n2026-09-01,1,{said},1,1,1,5,2\n')
+    run = DataHarmonizer().harmonize(tmp_path/'sd.csv', tmp_path/'out', quiet=True)
+    want = {'cpc': 'click', 'vcpm': 'click_or_view'}.get(said.strip().lower(), 'unknown')
+    assert run.attributed.select(pl.col('basis').cast(pl.String)).collect()['basis'].to_list() == [want, want]
+
+def test_two_columns_that_become_one_quantity_are_held_against_each_other(tmp_path):
+    (tmp_path/'sd.csv').write_text('date,campaignId,costType,impressions,clicks,cost,sales,salesClicks\n2026-09-01,1,CPC,1,1,1,5,4\n2026-09-01,1,VCPM,1,1,1,5,4\n')
+    run = DataHarmonizer().harmonize(tmp_path/'sd.csv', tmp_path/'out', quiet=True)
+    assert run.quarantine.select('line', 'reason').collect().rows() == [(2, 'two columns for one quantity disagree')]
+    assert run.attributed.select(pl.col('value').cast(pl.Int64)).collect()['value'].sort().to_list() == [4, 5]
+
+def test_a_translated_header(tmp_path):
+    own = Dialect(network='laden', title='Laden', columns=(Column(name='date', also=('Datum', 'Fecha'), field='event_date', unit='date', status='inferred'),
+        Column(name='clicks', also=('Klicks',), field='clicks', unit='count', status='inferred'), Column(name='spend', also=('Kosten',), field='spend', unit='currency', status='inferred')))
+    (tmp_path/'a.csv').write_text('Datum,KLICKS,Kosten\n2026-09-01,3,1.50\n')
+    run = DataHarmonizer(dialects=[own]).harmonize(tmp_path/'a.csv', tmp_path/'out', quiet=True)
+    assert run.files[0].network == 'laden' and run.delivery.select('clicks', pl.col('spend').cast(pl.Float64)).collect().rows() == [(3, 1.5)]
+    with pytest.raises(ValueError, match='Datum: listed 2 times'): Dialect(network='x', title='X', columns=(*own.columns, Column(name='Datum', field='period_end', unit='date', status='inferred')))

@@ -79,11 +79,69 @@ GOLDEN['uber_retail_ads'] = dict(
         dict(source_row=2, event_date=date(2026, 9, 2), timezone='UTC', account_id='a', campaign_id='c', ad_group_id='g', retailer='uber', gtin14='00036000291452', impressions=8, clicks=0, spend=D('0.01'), currency='USD')],
     attributed=[(1, 'units', '1', 14, 'click', 'total', 'online', False, 'unknown', None), (1, 'sales', '35', 14, 'click', 'total', 'online', False, 'unknown', 'MXN')])
 
+# Sponsored Brands and Display: no window in the names, and how a campaign is paid decides what its sales follow; where both are clicks, two columns are one quantity
+GOLDEN['amazon_sponsored_brands_display'] = dict(
+    name='amazon_sd.csv',
+    text='date,campaignId,campaignName,costType,impressions,impressionsViews,clicks,cost,campaignBudgetCurrencyCode,sales,salesClicks,newToBrandSales,detailPageViews\n'
+         '2026-09-01,9007199254740993,Retarget,VCPM,1000,640,4,8.00,USD,90.10,40.00,12.00,7\n'
+         '2026-09-01,9007199254740995,Defend,CPC,500,,5,2.50,USD,40.00,40.00,,\n'
+         '2026-09-01,9007199254740997,Odd,,10,,0,0,USD,1.00,,,\n',
+    delivery=[
+        dict(source_row=2, event_date=date(2026, 9, 1), campaign_id='9007199254740993', campaign_name='Retarget', retailer='amazon', impressions=1000, viewable_impressions=640, clicks=4, spend=D(8), currency='USD'),
+        dict(source_row=3, event_date=date(2026, 9, 1), campaign_id='9007199254740995', campaign_name='Defend', retailer='amazon', impressions=500, viewable_impressions=None, clicks=5, spend=D('2.5'), currency='USD'),
+        dict(source_row=4, event_date=date(2026, 9, 1), campaign_id='9007199254740997', campaign_name='Odd', retailer='amazon', impressions=10, viewable_impressions=None, clicks=0, spend=D(0), currency='USD')],
+    attributed=[(r, 'sales', v, 14, b, 'total', 'online', n, 'last_touch', 'USD') for r,v,b,n in (
+        (2, '90.1', 'click_or_view', False), (2, '40', 'click', False), (2, '12', 'click_or_view', True), (3, '40', 'click', False), (4, '1', 'unknown', False))]
+        + [(2, 'detail_page_views', '7', 14, 'unknown', 'unknown', 'unknown', None, 'last_touch', None)])
+
+# Amazon DSP: clicks are clickThroughs, the cost has the fees in it, total* is the whole brand, the zone is a column
+GOLDEN['amazon_dsp'] = dict(
+    name='dsp.csv',
+    text='date,advertiserId,orderId,lineItemId,creativeID,orderCurrency,advertiserTimezone,impressions,viewableImpressions,measurableImpressions,clickThroughs,totalCost,supplyCost,amazonPlatformFee,purchases14d,purchasesViews14d,sales14d,totalSales14d\n'
+         '2026-09-01,A1,577000000000000001,5,6,EUR,Europe/Berlin,"2,000",1500,1900,3,10.500001,9.00,1.50,2,1,30.00,75.50\n',
+    delivery=[dict(source_row=2, event_date=date(2026, 9, 1), timezone='Europe/Berlin', account_id='A1', campaign_id='577000000000000001', ad_group_id='5', creative_id='6', retailer='amazon', impressions=2000, viewable_impressions=1500,
+                   measurable_impressions=1900, clicks=3, spend=D('10.500001'), spend_basis='incl_fees', currency='EUR')],
+    attributed=[(2, m, v, 14, b, p, 'online', False, 'last_touch', c) for m,v,b,p,c in (
+        ('orders', '2', 'click_or_view', 'promoted', None), ('orders', '1', 'view', 'promoted', None), ('sales', '30', 'click_or_view', 'promoted', 'EUR'), ('sales', '75.5', 'click_or_view', 'brand_halo', 'EUR'))])
+
+# Walmart Display: the same names as in search mean exposure and all channels; orders are written as doubles; acc has no word of ours
+GOLDEN['walmart_display'] = dict(
+    name='walmart_display.csv',
+    text='campaignExtId,campaignName,mediaType,date,numAdsShown,numAdsClicks,adSpend,attributedSales14days,attributedOrders14days,storeAttributedSales14days,pickupAttributedSales14days,deliveryAttributedSales14days,accAttributedFeaturedSales14days\n'
+         '0077,Fall,OFFSITE,2026-09-01,5000,11,40.00,300.00,7.0,200.00,60.00,40.00,5.00\n',
+    delivery=[dict(source_row=2, event_date=date(2026, 9, 1), campaign_id='0077', campaign_name='Fall', retailer='walmart', impressions=5000, clicks=11, spend=D(40), currency='USD')],
+    attributed=[(2, 'orders', '7', 14, 'click_or_view', 'total', 'all', False, 'unknown', None)] + [(2, 'sales', v, 14, 'click_or_view', p, ch, False, 'unknown', 'USD') for v,p,ch in (
+        ('300', 'total', 'all'), ('200', 'total', 'in_store'), ('60', 'total', 'pickup'), ('40', 'total', 'delivery'), ('5', 'promoted', 'unknown'))])
+
+# Kroger: UPCs without their check digit (these are 0 36000 29145 2 and 0 11110 41700 8)
+GOLDEN['kroger_kpm'] = dict(
+    name='kroger.csv',
+    text='Date,Campaign Name,Placement,UPC,Impressions,Clicks,Spend,Attributed Sales,Attributed Units,Households Reached,aROAS\n'
+         '2026-09-01,Fall,Search,0003600029145,100,2,$3.50,20.00,4,90,5.71\n2026-09-02,Fall,Search,1111041700,50,0,0,,,,\n',
+    delivery=[
+        dict(source_row=2, event_date=date(2026, 9, 1), campaign_name='Fall', placement='Search', retailer='kroger', gtin14='00036000291452', impressions=100, clicks=2, spend=D('3.5'), currency='USD'),
+        dict(source_row=3, event_date=date(2026, 9, 2), campaign_name='Fall', placement='Search', retailer='kroger', gtin14='00011110417008', impressions=50, clicks=0, spend=D(0), currency='USD')],
+    attributed=[(2, 'sales', '20', 14, 'click', 'unknown', 'all', False, 'unknown', 'USD'), (2, 'units', '4', 14, 'click', 'unknown', 'all', False, 'unknown', None)])
+
+# CitrusAd: a table of campaigns without a day; the window is the retailer's setting; one company serves many retailers
+GOLDEN['epsilon_citrusad'] = dict(
+    name='citrus.csv',
+    text='Campaign,Impressions,Clicks,Ad Spend,Conversions,Unit Sales,Sales Revenue\n"Tea, loose",700,5,4.25,2,3,18.90\n',
+    delivery=[dict(source_row=2, event_date=None, campaign_name='Tea, loose', retailer=None, impressions=700, clicks=5, spend=D('4.25'), currency=None)],
+    attributed=[(2, m, v, None, 'click', 'total', 'online', False, 'unknown', None) for m,v in (('orders', '2'), ('units', '3'), ('sales', '18.9'))])
+
+# Target's Kiosk: Sales and Orders are those of Roundel Media Studio by name only
+KIOSK = dict(
+    name='kiosk.csv',
+    text='Flight/Campaign,Media,Date,Impressions,Clicks,Adjusted Actualized Spend,Sales,Orders,Units Sold\nFall,Display,2026-09-01,100,3,5.50,100.00,2,3\n',
+    delivery=[dict(source_row=2, event_date=date(2026, 9, 1), campaign_name='Fall', ad_group_name='Display', retailer='target', impressions=100, clicks=3, spend=D('5.5'), currency='USD')],
+    attributed=[(2, m, v, 14, 'mixed', 'unknown', 'all', False, 'unknown', c) for m,v,c in (('sales', '100', 'USD'), ('orders', '2', None), ('units', '3', None))])
+
 COLUMNS = ['source_row', 'metric', 'value', 'window_days', 'basis', 'product_match', 'channel', 'ntb', 'model', 'currency']
 
-@pytest.mark.parametrize('network', GOLDEN)
-def test_golden_report(network, tmp_path):
-    golden,path = GOLDEN[network], tmp_path/GOLDEN[network]['name']
+@pytest.mark.parametrize(('network', 'golden'), [*GOLDEN.items(), ('target_roundel', KIOSK)])
+def test_golden_report(network, golden, tmp_path):
+    path = tmp_path/golden['name']
     path.write_bytes(gzip.compress(golden['text'].encode()) if path.suffix == '.gz' else golden['text'].encode())
     run = DataHarmonizer().harmonize(path, tmp_path/'out', quiet=True)
     assert run.files[0].network == network and run.quarantined == 0, run.reasons()

@@ -9,7 +9,7 @@ import polars as pl
 import yaml
 from rmn_lora.rmis.dialects import load_dialect
 from rmn_lora.rmis.harmonize import DataHarmonizer
-from rmn_lora.rmis.values import check_digit_holds, plain_number, slow_number
+from rmn_lora.rmis.values import check_digit_holds, plain_number, read_gtin, read_upc, slow_number
 
 MONEY = st.decimals(0, 10**7, places=2)
 ROW = st.fixed_dictionaries({'day': st.dates(date(2020, 1, 1), date(2030, 12, 31)), 'id': st.from_regex(r'[0-9]{1,18}', fullmatch=True), 'shown': st.integers(0, 10**9), 'spend': MONEY, 'sales': st.none() | MONEY})
@@ -54,6 +54,12 @@ def test_check_digit_agrees_with_the_schoolbook(body, digit):
     text = f'{body:013d}{digit}'
     total = sum(int(c) * (3 if i % 2 == 0 else 1) for i,c in enumerate(text))
     assert pl.DataFrame({'x': [text]}).select(check_digit_holds(pl.col('x'))).item() == (total % 10 == 0)
+
+@given(st.text('0123456789', min_size=1, max_size=15))
+def test_a_upc_without_its_check_digit_becomes_the_one_gtin_that_it_can_be(body):
+    got = pl.DataFrame({'x': [body]}).select(read_upc(pl.col('x'))).item()
+    if len(body) > 13: assert got is None
+    else: assert got[:-1] == body.zfill(13) and pl.DataFrame({'x': [got]}).select(read_gtin(pl.col('x'))).item() == got
 
 def test_cents_micros_and_day_first_dates(tmp_path):
     "A network of one's own: opaque names, cents, micros, percent left out, days first."
