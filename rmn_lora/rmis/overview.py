@@ -10,8 +10,8 @@ from typing import Any
 
 import polars as pl
 
+from .attributed import AttributedFrame, ratios
 from .harmonize import HarmonizeRun
-from .schema import AttributedFrame, ratios
 
 # %% ../../nbs/13_rmis.overview.ipynb #2d0412d7
 def by_network(

@@ -1,13 +1,16 @@
 "Unlike numbers never meet."
-from datetime import date
+import json
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from rmn_lora.errors import ReportError, UnlikeNumbersError
-from rmn_lora.rmis.schema import ATTRIBUTED, DELIVERY, LIKE, MONEY, AttributedFrame, check, ratios, roas
+from rmn_lora.rmis.attributed import LIKE, AttributedFrame, ratios, roas
+from rmn_lora.rmis.schema import ATTRIBUTED, DELIVERY, MONEY, TABLES, check, json_schema
 
 LIKEABLE = dict(metric='sales', window_days=14, basis='click', product_match='total', channel='online', ntb=False, model='last_touch', currency='USD', final=True)
 OTHER = dict(metric='units', window_days=7, basis='view', product_match='same_sku', channel='in_store', ntb=True, model='linear', currency='EUR', final=False)
@@ -81,4 +84,29 @@ def test_check_names_what_is_broken():
     with pytest.raises(ReportError, match=r'negative \(2 rows\).*14 digits.*repeat the key') as e: check(pl.DataFrame([row, row], schema=DELIVERY))
     assert 'network is null' not in str(e.value)
     with pytest.raises(ReportError, match='spend is Float64'): check(empty.with_columns(pl.col('spend').cast(pl.Float64)))
-    with pytest.raises(ReportError, match='descriptor is null'): check(rows(1).rows.with_columns(basis=pl.lit(None, ATTRIBUTED['basis'])), 'attributed')
+    with pytest.raises(ReportError, match='basis is null .say unknown'): check(rows(1).rows.with_columns(basis=pl.lit(None, ATTRIBUTED['basis'])), 'attributed')
+
+EXAMPLES = {'source_report': 'r.csv', 'source_row': 1, 'item': 1, 'gtin14': '00036000291452', 'currency': 'USD', 'window_days': 14}
+
+def examples(table):
+    "Two rows of a table: one with everything, one with only what is required."
+    def one(c, kind):
+        if c in EXAMPLES: return EXAMPLES[c]
+        if isinstance(kind, pl.Enum): return kind.categories[0]
+        return {pl.String: 'x', pl.Int64: 3, pl.Boolean: True, pl.Date: date(2026, 9, 1), pl.Decimal: Decimal('-12.345678'), pl.Datetime: datetime(2026, 9, 1, 12, tzinfo=UTC)}[kind.base_type()]
+    t = TABLES[table]
+    whole = {c: one(c, kind) for c,kind in t.schema.items()}
+    return pl.DataFrame([whole, {c: v if c in t.required else None for c,v in whole.items()} | {t.key[1]: 7 if t.schema[t.key[1]] == pl.Int64 else 'y'}], schema=t.schema)
+
+@pytest.mark.parametrize('table', TABLES)
+def test_what_polars_writes_is_what_the_json_schema_says(table):
+    frame = examples(table)
+    check(frame, table)
+    judge = Draft202012Validator(json_schema(table), format_checker=Draft202012Validator.FORMAT_CHECKER)
+    Draft202012Validator.check_schema(judge.schema)
+    for row in map(json.loads, frame.write_ndjson().splitlines()): judge.validate(row)
+    good = json.loads(frame.write_ndjson().splitlines()[0])
+    for c,wrong in (('gtin14', '36000291452'), ('currency', 'usd'), ('value', '1.2345678'), ('price', 'free'), ('as_of', '31.12.2026'), ('event_type', 'view'), ('quantity', '3'), (TABLES[table].key[0], None), ('more', 1)):
+        if c in good or c == 'more': assert not judge.is_valid(good | {c: wrong}), c
+    for c in TABLES[table].required:
+        with pytest.raises(ReportError, match=f'{c} is null'): check(frame.with_columns(pl.lit(None, frame.schema[c]).alias(c)), table)
