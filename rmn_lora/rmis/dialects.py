@@ -14,15 +14,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
+import polars as pl
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from ..errors import ReportError
-from .schema import DELIVERY, METRICS, Basis, Channel, Match, Model, Scope, SpendBasis
+from .schema import DELIVERY, EVENTS, METRICS, MONEY, Basis, Channel, Match, Model, Scope, SpendBasis
 
 # %% ../../nbs/11_rmis.dialects.ipynb #abf212e6
 Status = Literal['documented', 'third_party', 'connector', 'inferred']
-Unit = Literal['id', 'text', 'code', 'gtin', 'upc', 'date', 'timestamp', 'count', 'currency', 'cents', 'micros', 'percent', 'other']
+Unit = Literal['id', 'text', 'code', 'gtin', 'upc', 'date', 'timestamp', 'moment', 'scope', 'count', 'currency', 'cents', 'micros', 'percent', 'other']
 NUMBERS = ('count', 'currency', 'cents', 'micros', 'percent')
 
 Word = TypeVar('Word')
@@ -37,11 +38,14 @@ class Decided(BaseModel, Generic[Word]):
 class Column(BaseModel):
     "One column of a network's report: what it becomes, in which unit it is written, and who says so."
     model_config = ConfigDict(extra='forbid', frozen=True)
-    name: str                                # as the report's header spells it
-    field: str                               # a `DELIVERY` column, attributed.METRIC, or a name that is kept here but not carried
+    name: str                                # as the report's header spells it; `items[].price` stands in each of a list of items
+    field: str                               # a `DELIVERY` (or `EVENTS`) column, attributed.METRIC, or a name that is kept here but not carried
     unit: Unit                               # how the value is written; `other` is not carried, `upc` lacks its check digit
     also: tuple[str, ...] = ()               # other spellings: in other languages, or of another export
     beside: str|None = None                  # this holds where the report also has that column; it goes before an entry without
+    inside: str|None = None                  # of events: the value is an object, and this key of it is meant
+    unless: str|None = None                  # of events: it counts only where that column is empty
+    empty: str|None = None                   # of events: what an item without it means
     window_days: int|Literal['request']|None = None
     basis: Basis|Decided[Basis] = 'unknown'
     product_match: Match|Decided[Match] = 'unknown'
@@ -52,16 +56,23 @@ class Column(BaseModel):
     source: str = ''                         # key of the dialect's `sources`
     status: Status
 
+    @property
+    def head(self) -> str: return self.name.partition('[]')[0] # what the header says
+
 # %% ../../nbs/11_rmis.dialects.ipynb #3fb61789
-def column_faults(c:Column) -> list[str]:
+def column_faults(
+    c:Column,
+    table:str='facts', # Or events
+) -> list[str]:
     "What is inconsistent in one column, in words."
     kind,_,metric = c.field.rpartition('.')
     if c.unit == 'other': return []
     if kind == 'attributed':
         return ([f'metric {metric!r} is none of {", ".join(METRICS)}'] if metric not in METRICS else []) + \
                ([f'unit {c.unit} is no number'] if c.unit not in NUMBERS else [])
-    if c.field not in DELIVERY: return [f'field {c.field!r} is no column of the delivery table (unit: other keeps a column out)']
-    number = c.field == 'spend' or DELIVERY[c.field] == DELIVERY['clicks']
+    schema,name = (EVENTS, 'events') if table == 'events' else (DELIVERY, 'delivery')
+    if c.field not in schema: return [f'field {c.field!r} is no column of the {name} table (unit: other keeps a column out)']
+    number = schema[c.field] in (MONEY, pl.Int64)
     return [f'unit {c.unit} does not suit {c.field}'] if number != (c.unit in NUMBERS) else []
 
 # %% ../../nbs/11_rmis.dialects.ipynb #0d4c1bfb
@@ -77,6 +88,7 @@ class Dialect(BaseModel):
     model_config = ConfigDict(extra='forbid', frozen=True)
     network: str                             # the key: the file's name without .yaml
     title: str
+    table: Literal['facts', 'events'] = 'facts' # what a row is: figures of a day, or one event
     aliases: tuple[str, ...] = ()            # shorter names that people use
     retailer: str|None = None                # null where a column says it
     network_product: str|None = None
@@ -90,14 +102,13 @@ class Dialect(BaseModel):
     sources: dict[str, str] = {}
     columns: tuple[Column, ...]
 
-    @field_validator('columns')
-    @classmethod
-    def consistent(cls, columns:tuple[Column, ...]) -> tuple[Column, ...]:
+    @model_validator(mode='after')
+    def consistent(self) -> 'Dialect':
         "Refuse columns that contradict the canonical tables, or each other."
-        faults = [f'{c.name}: {f}' for c in columns for f in column_faults(c)]
-        faults += [f'{n}: listed {k} times' for (n,_),k in Counter((w, c.beside) for c in columns for w in (c.name, *c.also)).items() if k > 1]
+        faults = [f'{c.name}: {f}' for c in self.columns for f in column_faults(c, self.table)]
+        faults += [f'{n}: listed {k} times' for (n,_),k in Counter((w, c.beside) for c in self.columns for w in (c.name, *c.also)).items() if k > 1]
         if faults: raise ValueError('; '.join(faults))
-        return columns
+        return self
 
 # %% ../../nbs/11_rmis.dialects.ipynb #05e00853
 FOLDER = Path(__file__).parents[1]/'assets/dialects' if '__file__' in globals() else Path('../rmn_lora/assets/dialects')
@@ -137,7 +148,7 @@ def scores(
 ) -> dict[str, tuple[float, int]]: # Network → (share of the header's evidence that it explains, names it knows); best first
     "How well each dialect explains a header, in [0, 1]."
     have = {_key(c) for c in columns}
-    names = {d.network: {_key(n): .7 if c.status == 'inferred' else 1. for c in d.columns for n in (c.name, *c.also)} for d in dialects}
+    names = {d.network: {_key(n): .7 if c.status == 'inferred' else 1. for c in d.columns for n in (c.head, *c.also)} for d in dialects}
     users = Counter(n for known in names.values() for n in known)
     weight = {c: 1 / max(1, users[c]) for c in have}
     total = sum(weight.values()) or 1.

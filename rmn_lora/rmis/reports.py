@@ -6,7 +6,7 @@
 __all__ = ['LINE', 'MORE', 'BLOCK', 'LONGEST', 'NEITHER', 'open_bytes', 'Report', 'complete', 'salvage', 'open_report']
 
 # %% ../../nbs/11_rmis.reports.ipynb #7e298c3c
-import codecs,csv,gzip,io,re,shutil,zipfile,zlib
+import codecs,csv,gzip,io,json,re,shutil,zipfile,zlib
 from collections import deque
 from collections.abc import Iterable,Iterator
 from dataclasses import dataclass, field, replace
@@ -230,8 +230,11 @@ def _transcode(source:BinaryIO, target:Path, encoding:str) -> None:
 def _json_names(path:Path) -> tuple[str, ...]:
     "The keys of the records at the head of the file."
     with open_bytes(path) as f: head = f.read(1 << 20)
-    names = re.findall(rb'[{,]\s*"((?:[^"\\]|\\.)*)"\s*:', head)
-    return tuple(dict.fromkeys(n.decode('utf-8', 'replace') for n in names))
+    names: dict[str, None] = {}
+    for line in head.decode('utf-8', 'replace').splitlines():
+        try: names |= dict.fromkeys(json.loads(line))
+        except (ValueError, TypeError): pass # set aside later, or cut off by the end of the head
+    return tuple(names)
 
 # %% ../../nbs/11_rmis.reports.ipynb #306ea98e
 def open_report(
@@ -270,5 +273,5 @@ def _unpack_array(path:Path, name:str, copy:Path, encoding:str) -> Path:
 
 def _open_json(path:Path, name:str) -> Report:
     "JSON lines."
-    if not (names := _json_names(path)): raise ReportError(f'{name} holds no records.', 'Leave it out if there was nothing to report; else download it again.')
+    if not (names := _json_names(path)): raise ReportError(f'{name} holds no records, or none within its first megabyte.', 'Leave it out if there was nothing to report; else download it again.')
     return Report(name, path, 'ndjson', names)

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['NULLS', 'NUMBER', 'THOUSANDS', 'SIGNS', 'AMOUNTS', 'SCALE', 'FORMATS', 'MIDNIGHT', 'MISSING', 'TOUCHED', 'ROUNDED',
-           'WHY', 'present', 'plain_number', 'is_foreign', 'fast_number', 'slow_number', 'fast_count', 'slow_count',
-           'fast_date', 'slow_date', 'check_digit_holds', 'read_gtin', 'read_upc', 'fast_text', 'fast_id', 'slow_id',
-           'read']
+           'WHOLE', 'WHY', 'present', 'plain_number', 'is_foreign', 'fast_number', 'slow_number', 'fast_count',
+           'slow_count', 'fast_date', 'slow_date', 'check_digit_holds', 'read_gtin', 'read_upc', 'fast_text', 'fast_id',
+           'slow_id', 'read']
 
 # %% ../../nbs/11b_rmis.values.ipynb #6bd75266
 import re
@@ -15,7 +15,7 @@ from datetime import date
 import polars as pl
 
 from .dialects import NUMBERS, Column
-from .schema import DELIVERY, MONEY
+from .schema import DELIVERY, EVENTS, MONEY, SCOPES
 
 # %% ../../nbs/11b_rmis.values.ipynb #ddc4e036
 NULLS = ('', '-', '--', 'n/a', '#n/a', 'na', 'null', 'none', 'nan')
@@ -130,6 +130,8 @@ def slow_id(raw:pl.Expr) -> pl.Expr:
     return pl.when(~text.str.contains(ROUNDED)).then(text)
 
 # %% ../../nbs/11b_rmis.values.ipynb #c8eb88a8
+WHOLE = DELIVERY | EVENTS # columns that are counts
+
 def read(
     raw:pl.Expr, # A column of text
     column:Column, # What it is
@@ -140,13 +142,15 @@ def read(
     unit = column.unit
     if unit in ('date', 'timestamp'): return (slow_date if slow else fast_date)(raw, order, unit == 'timestamp')
     if unit in NUMBERS:
-        if DELIVERY.get(column.field) == pl.Int64: return pl.when((n := (slow_count if slow else fast_count)(raw)) >= 0).then(n)
+        if WHOLE.get(column.field) == pl.Int64: return pl.when((n := (slow_count if slow else fast_count)(raw)) >= 0).then(n)
         return (slow_number if slow else fast_number)(raw, unit)
     if unit in ('gtin', 'upc'): return (read_gtin if unit == 'gtin' else read_upc)(present(raw) if slow else raw)
+    if unit == 'moment': return (present(raw) if slow else raw).str.to_datetime('%+', strict=False, time_unit='us', time_zone='UTC')
+    if unit == 'scope': return pl.when((word := raw.str.strip_chars().str.to_lowercase().str.replace_all('[ -]', '_').str.replace('^instore$', 'in_store')).is_in(SCOPES)).then(word)
     if unit == 'id': return (slow_id if slow else fast_id)(raw)
     text = (present if slow else fast_text)(raw)
     if unit == 'code': return pl.when((code := text.str.to_uppercase()).str.contains('^[A-Z]{3}$')).then(code)
     return text
 
-WHY = {'date': 'not a date in this order: {}', 'timestamp': 'not a date or a time', 'gtin': 'not a GTIN, or its check digit is wrong', 'upc': 'not a UPC without its check digit', 'code': 'not a three-letter code',
+WHY = {'date': 'not a date in this order: {}', 'timestamp': 'not a date or a time', 'moment': 'not a moment with its offset, as 2026-09-30T12:00:00Z', 'scope': 'none of onsite, offsite, in_store', 'gtin': 'not a GTIN, or its check digit is wrong', 'upc': 'not a UPC without its check digit', 'code': 'not a three-letter code',
        'id': 'a spreadsheet has rounded this id', 'count': 'not a whole number of at least 0', 'number': 'not a number that can be read in only one way'}

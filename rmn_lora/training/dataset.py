@@ -152,7 +152,7 @@ def _rule(column, order):
 def _opened(path, network, scratch): # The report, its plan, and the columns that cards can speak of: field → (column, line)
     report = open_report(path, Path(scratch))
     dialect = load_dialect(network) if network else detect(report.columns)
-    if report.kind == 'ndjson': report = complete(report, [c.name for c in dialect.columns])
+    if report.kind == 'ndjson': report = complete(report, [c.head for c in dialect.columns])
     plan, found = Plan(dialect, report.columns, {}), {}
     for c in plan.used:
         if (rule := _rule(c, plan.order)): found.setdefault(rule.field, (c, rule))

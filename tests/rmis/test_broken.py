@@ -128,7 +128,7 @@ def test_an_interrupted_run_leaves_the_last_good_tables(tmp_path, monkeypatch):
     path.write_text(GOOD)
     DataHarmonizer().harmonize(path, out, quiet=True)
     def stop(*_): raise KeyboardInterrupt
-    monkeypatch.setattr('rmn_lora.rmis.harmonize._slow', stop)
+    monkeypatch.setattr('rmn_lora.rmis.lanes._slow', stop)
     with pytest.raises(KeyboardInterrupt): DataHarmonizer().harmonize(path, out, quiet=True)
     assert load_run(out).rows_out == 3 and not list(tmp_path.glob('.out*'))
 
@@ -170,7 +170,7 @@ def test_a_killed_run_leaves_the_last_good_tables_and_the_next_clears_up(tmp_pat
     path,out = tmp_path/'good.csv', tmp_path/'out'
     path.write_text(GOOD)
     DataHarmonizer().harmonize(path, out, quiet=True)
-    code = f'import os, signal\nfrom rmn_lora.rmis import harmonize as h\nh._slow = lambda *a: os.kill(os.getpid(), signal.SIGKILL)\nh.DataHarmonizer().harmonize({str(path)!r}, {str(out)!r})'
+    code = f'import os, signal\nfrom rmn_lora.rmis import harmonize as h, lanes\nlanes._slow = lambda *a: os.kill(os.getpid(), signal.SIGKILL)\nh.DataHarmonizer().harmonize({str(path)!r}, {str(out)!r})'
     assert subprocess.run([sys.executable, '-c', code]).returncode == -signal.SIGKILL
     assert (tmp_path/'.out.part').exists() and load_run(out).delivery.collect().height == 3
     DataHarmonizer().harmonize(path, out, quiet=True)
