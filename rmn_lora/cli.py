@@ -206,10 +206,10 @@ def harmonize(
     paths:Annotated[list[Path], typer.Argument(metavar='PATH...', help='Reports: files, folders or patterns.')],
     out:Annotated[Path, typer.Option(file_okay=False, help='Folder for the tables: new, or of an earlier run.')],
     network:Annotated[str|None, typer.Option(help='The network of all reports, or the YAML file of its dialect; recognised from each header if not given.')]=None,
-    given:Annotated[list[str]|None, typer.Option(metavar='NETWORK.KEY=VALUE', help='What only the request or the account knows, as criteo.window_days=30 or criteo.currency=USD.')]=None,
-    as_of:Annotated[str|None, typer.Option(metavar='DATE', help='Day on which the reports were pulled; without it no figure is known to be final.')]=None,
+    given:Annotated[list[str]|None, typer.Option(metavar='NETWORK.KEY=VALUE', help='What only the request or the account knows, as criteo.window_days=30 or criteo.currency=USD; or of one report, as uber.csv.as_of=2026-09-30.')]=None,
+    as_of:Annotated[str|None, typer.Option(metavar='DATE', help="Day on which the reports were pulled, or `name`: the date in each report's path. Without it no figure is known to be final, and no report to be later than another.")]=None,
 ):
-    """Read raw reports into the canonical tables; rows in = rows out + quarantined.
+    """Read raw reports into the canonical tables; rows in = rows out + quarantined + superseded.
 
     The exit status is 1 if a report was refused, though the others are read all the same, or if no row could be read.
 
@@ -217,9 +217,10 @@ def harmonize(
     """
     from rmn_lora.rmis.harmonize import DataHarmonizer
     done = DataHarmonizer(_given(given), as_of).harmonize(paths, out, network, quiet=True)
-    counts = ['rows_in','rows_out','repaired','quarantined']
+    counts = ['rows_in','rows_out','repaired','quarantined','superseded']
     _table(['report','network',*counts], done.counts().select('report', 'network', *counts).rows(), right=tuple(counts))
     if done.quarantined: _table(['report','column','reason','rows','first line'], done.reasons().select('source_report', 'column', 'reason', 'rows', 'line').rows(), right=('rows','first line'))
+    for note in done.notes: typer.echo(note)
     typer.echo(f'{done.equation()}\nTables: {out}')
     _problems([*([] if done.rows_out else [f'No row could be read: {done.equation()}.']), *(f'Refused {report}: {why}' for report,why in done.refused.items())])
 

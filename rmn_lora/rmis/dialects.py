@@ -99,6 +99,7 @@ class Dialect(BaseModel):
     timezone: Stated|None = None
     model: Stated|None = None                # how credit is shared among touches
     restated_days: Stated|None = None
+    key: tuple[str, ...] = ()                # columns that are not carried, and tell rows of one day and one item apart
     sources: dict[str, str] = {}
     columns: tuple[Column, ...]
 
@@ -107,6 +108,7 @@ class Dialect(BaseModel):
         "Refuse columns that contradict the canonical tables, or each other."
         faults = [f'{c.name}: {f}' for c in self.columns for f in column_faults(c, self.table)]
         faults += [f'{n}: listed {k} times' for (n,_),k in Counter((w, c.beside) for c in self.columns for w in (c.name, *c.also)).items() if k > 1]
+        faults += [f'key {k!r} is no column' for k in self.key if k not in {c.name for c in self.columns}]
         if faults: raise ValueError('; '.join(faults))
         return self
 
@@ -163,8 +165,8 @@ def detect(
     "The dialect that a header is written in."
     columns,dialects = list(columns), list(dialects) if dialects is not None else [load_dialect(n) for n in list_dialects()]
     tried = list(scores(columns, dialects).items())
-    (best,(share,known)),second = tried[0], (tried[1][1][0] if len(tried) > 1 else 0.)
-    if share >= least and known >= 3 and share >= 1.2 * second: return next(d for d in dialects if d.network == best)
+    (best,(share,known)),(second,others) = tried[0], (tried[1][1] if len(tried) > 1 else (0., 0))
+    if share >= least and known >= 3 and (share >= 1.2 * second or others < known == len(columns)): return next(d for d in dialects if d.network == best)
     near = ', '.join(f'{n} knows {k} of {len(columns)} ({s:.0%} of the evidence)' for n,(s,k) in tried[:4] if k)
     report = f'The nearest: {near}' if near else f'None of {", ".join(n for n,_ in tried)} knows any of them'
     raise ReportError(f'No dialect fits the columns {", ".join(columns[:8])}{" …" if len(columns) > 8 else ""}. {report}.',

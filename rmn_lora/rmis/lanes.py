@@ -16,7 +16,7 @@ import polars as pl
 from ..errors import ReportError
 from .dialects import Dialect
 from .events import EventPlan, read_events
-from .plan import RAW, Plan, attributed_rows, delivery_rows, empty, first_problem, marked, suspect, typed_rows
+from .plan import RAW, Plan, attributed_rows, delivery_rows, empty, first_problem, identity, marked, suspect, typed_rows
 from .reports import LINE, Report
 from .schema import QUARANTINE
 
@@ -53,6 +53,25 @@ class FileResult:
     quarantined: int = 0
     attributed: int = 0      # attributed values written
     events: int = 0          # rows of events written, one an item
+    superseded: int = 0      # rows that another report tells, later or before
+    part: str = ''           # what its parts of the tables are called
+    as_of: str|None = None   # day on which it was pulled
+    first: str|None = None   # the days that it tells
+    last: str|None = None
+    grain: tuple[str, ...] = () # what tells its rows apart
+
+    def recount(self, folder:Path, superseded:int, quarantined:int) -> None:
+        "Count what is left, after so many rows were set aside."
+        self.rows_out -= superseded + quarantined
+        self.superseded += superseded
+        self.quarantined += quarantined
+        self.repaired = _height(folder, 'delivery', f'{self.part}.[0-9]*.parquet')
+        self.attributed,self.events = (_height(folder, t, f'{self.part}*.parquet') for t in ('attributed', 'events'))
+
+def _height(folder:Path, table:str, parts:str) -> int:
+    "Rows in the parts of a table, counted from the files."
+    files = list((folder/table).glob(parts))
+    return pl.scan_parquet(files, glob=False).select(pl.len()).collect().item() if files else 0
 
 def _fast(plan:Plan, report:Report, into:dict[str, Path], anchor:list[str]) -> int:
     "The fast lane; returns the number of rows that were read."
@@ -80,11 +99,6 @@ def _slow(plan:Plan, report:Report, folder:Path, part:str, anchor:list[str]) -> 
         delivery_rows(plan, good.lazy(), report.name).collect().write_parquet(folder/'delivery'/f'{part}.{k}.parquet')
         attributed_rows(plan, good.lazy(), report.name).collect().write_parquet(folder/'attributed'/f'{part}.{k}.parquet')
 
-def _height(folder:Path, table:str, parts:str) -> int:
-    "Rows in the parts of a table, counted from the files."
-    files = list((folder/table).glob(parts))
-    return pl.scan_parquet(files, glob=False).select(pl.len()).collect().item() if files else 0
-
 def _facts(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path, part:str) -> FileResult:
     "Both lanes for a report of figures; the counts are taken from what was written."
     plan = Plan(dialect, report.columns, given)
@@ -93,11 +107,14 @@ def _facts(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path,
     _slow(plan, report, folder, part, anchor)
     delivery,attributed,quarantined = (_height(folder, t, f'{part}*.parquet') for t in ('delivery', 'attributed', 'quarantine'))
     repaired = _height(folder, 'delivery', f'{part}.[0-9]*.parquet')
-    return FileResult(report.name, dialect.network, total + report.refused.height, delivery, repaired, quarantined, attributed)
+    days = pl.scan_parquet(list((folder/'delivery').glob(f'{part}*.parquet')), glob=False).select(first=pl.col('event_date').min(), last=pl.max_horizontal(pl.col('event_date', 'period_end').max())).collect().row(0)
+    first,last = (str(d) if d else None for d in days)
+    return FileResult(report.name, dialect.network, total + report.refused.height, delivery, repaired, quarantined, attributed,
+                      part=part, as_of=str(day) if (day := plan.stated('as_of')) else None, first=first, last=last, grain=tuple(identity(plan)))
 
 def _events(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path, part:str) -> FileResult:
     "A report of events, a batch at a time."
-    plan,result = EventPlan(dialect, report.columns, given), FileResult(report.name, dialect.network, report.refused.height, quarantined=report.refused.height)
+    plan,result = EventPlan(dialect, report.columns, given), FileResult(report.name, dialect.network, report.refused.height, quarantined=report.refused.height, part=part)
     whole = pl.struct([pl.col(RAW + c).alias(c) for c in report.columns]).struct.json_encode()
     report.refused.write_parquet(folder/'quarantine'/f'{part}.parquet')
     for k,batch in enumerate(marked(report).collect_batches(chunk_size=BATCH)):

@@ -148,7 +148,7 @@ def test_golden_report(network, golden, tmp_path):
     delivery = run.delivery.sort('source_row').collect().to_dicts()
     for got,want in zip(delivery, golden['delivery'], strict=True):
         assert {k: got[k] for k in want} == want
-        given = {'source_report', 'network', 'network_product', 'site_scope'}
+        given = {'source_report', 'network', 'network_product', 'site_scope', 'report_key', 'source_row_hash'}
         assert all(v is None for k,v in got.items() if k not in want and k not in given), 'a field was made up'
     rows = run.attributed.select(COLUMNS).with_columns(pl.col(pl.Enum).cast(pl.String)).collect().rows()
     key = lambda r: tuple(map(str, r))

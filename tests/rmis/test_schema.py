@@ -93,7 +93,7 @@ def examples(table):
     def one(c, kind):
         if c in EXAMPLES: return EXAMPLES[c]
         if isinstance(kind, pl.Enum): return kind.categories[0]
-        return {pl.String: 'x', pl.Int64: 3, pl.Boolean: True, pl.Date: date(2026, 9, 1), pl.Decimal: Decimal('-12.345678'), pl.Datetime: datetime(2026, 9, 1, 12, tzinfo=UTC)}[kind.base_type()]
+        return {pl.String: 'x', pl.Int64: 3, pl.UInt64: 2**64 - 1, pl.Boolean: True, pl.Date: date(2026, 9, 1), pl.Decimal: Decimal('-12.345678'), pl.Datetime: datetime(2026, 9, 1, 12, tzinfo=UTC)}[kind.base_type()]
     t = TABLES[table]
     whole = {c: one(c, kind) for c,kind in t.schema.items()}
     return pl.DataFrame([whole, {c: v if c in t.required else None for c,v in whole.items()} | {t.key[1]: 7 if t.schema[t.key[1]] == pl.Int64 else 'y'}], schema=t.schema)
