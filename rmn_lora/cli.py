@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'Pairs', 'Out', 'Commands', 'workbench', 'settings', 'pipelines', 'run', 'tour', 'runs', 'compare', 'harmonize',
-           'main']
+           'comparable', 'main']
 
 # %% ../nbs/85_cli.ipynb #b2492dbc
 import os, sys
@@ -223,6 +223,34 @@ def harmonize(
     for note in done.notes: typer.echo(note)
     typer.echo(f'{done.equation()}\nTables: {out}')
     _problems([*([] if done.rows_out else [f'No row could be read: {done.equation()}.']), *(f'Refused {report}: {why}' for report,why in done.refused.items())])
+
+# %% ../nbs/85_cli.ipynb #9f1ba864
+@app.command()
+def comparable(
+    paths:Annotated[list[Path], typer.Argument(metavar='PATH...', help='Reports: files, folders or patterns.')],
+    network:Annotated[str|None, typer.Option(help='The network of all reports, or the YAML file of its dialect; recognised from each header if not given.')]=None,
+    given:Annotated[list[str]|None, typer.Option(metavar='NETWORK.KEY=VALUE', help='What only the request or the account knows, as criteo.window_days=30; see `rmn-lora harmonize --help`.')]=None,
+    as_of:Annotated[str|None, typer.Option(metavar='DATE', help="Day on which the reports were pulled, or `name`: the date in each report's path.")]=None,
+    metric:Annotated[str, typer.Option(help='sales, orders, units, add_to_cart or detail_page_views.')]='sales',
+    xlsx:Annotated[Path|None, typer.Option(dir_okay=False, help='Write it as a workbook, too.')]=None,
+):
+    """The number that can be presented: the largest comparable slice, what it covers, and what each other network would need.
+
+    Example: rmn-lora comparable data --as-of 2026-11-01 --xlsx roas.xlsx
+    """
+    from tempfile import TemporaryDirectory
+    from rmn_lora.rmis.comparable import comparable as find, write_workbook
+    from rmn_lora.rmis.harmonize import DataHarmonizer
+    harmonizer = DataHarmonizer(_given(given), as_of)
+    with TemporaryDirectory() as scratch:
+        done = harmonizer.harmonize(paths, Path(scratch)/'tables', network, quiet=True)
+        found = find(done, metric, harmonizer.dialects)
+    for line in found.summary('[strike]{}[/strike]'): _console().print(line.replace('\\[', '['), highlight=False, soft_wrap=True)
+    if found.others.height: _table(['not in it','spend','tells','differs in','to join'], [(n, f'{s:,.2f} {c or "?"}', *rest) for n,c,s,*rest in found.others.rows()], right=('spend',))
+    for note in done.notes: typer.echo(note)
+    typer.echo(done.equation())
+    if xlsx: typer.echo(f'Workbook: {write_workbook(found, xlsx)}')
+    _problems([f'Refused {report}: {why}' for report,why in done.refused.items()])
 
 # %% ../nbs/85_cli.ipynb #ec9e311e
 def main():

@@ -57,7 +57,7 @@ class HarmonizeRun:
         return '\n'.join([self.equation(), *empty, *self.notes, *[f'refused {n}: {w}' for n,w in self.refused.items()]])
     def counts(self) -> pl.DataFrame: # One row a report
         "Rows in and out of every report."
-        return pl.DataFrame([asdict(f) for f in self.files]).drop('part', 'grain')
+        return pl.DataFrame([asdict(f) for f in self.files]).drop('part', 'grain', 'restated_days')
     def reasons(self) -> pl.DataFrame: # report, column, reason, rows, first line, an example
         "The quarantine, summed up."
         return self.quarantine.group_by('source_report', 'column', 'reason').agg(rows=pl.len(), line=pl.col('line').min(), example=pl.col('value').sort_by('line').first()).sort('source_report', 'line').collect()

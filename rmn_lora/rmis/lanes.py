@@ -59,6 +59,7 @@ class FileResult:
     first: str|None = None   # the days that it tells
     last: str|None = None
     grain: tuple[str, ...] = () # what tells its rows apart
+    restated_days: int|None = None # after which its network no longer changes figures
 
     def recount(self, folder:Path, superseded:int, quarantined:int) -> None:
         "Count what is left, after so many rows were set aside."
@@ -110,7 +111,7 @@ def _facts(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path,
     days = pl.scan_parquet(list((folder/'delivery').glob(f'{part}*.parquet')), glob=False).select(first=pl.col('event_date').min(), last=pl.max_horizontal(pl.col('event_date', 'period_end').max())).collect().row(0)
     first,last = (str(d) if d else None for d in days)
     return FileResult(report.name, dialect.network, total + report.refused.height, delivery, repaired, quarantined, attributed,
-                      part=part, as_of=str(day) if (day := plan.stated('as_of')) else None, first=first, last=last, grain=tuple(identity(plan)))
+                      part=part, as_of=str(day) if (day := plan.stated('as_of')) else None, first=first, last=last, grain=tuple(identity(plan)), restated_days=plan.stated('restated_days'))
 
 def _events(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path, part:str) -> FileResult:
     "A report of events, a batch at a time."

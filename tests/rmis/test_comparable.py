@@ -1,0 +1,112 @@
+"The number that can be presented: found by force here, and by the workbench."
+import zipfile
+from datetime import date
+from decimal import Decimal as D
+from itertools import product
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rmn_lora.errors import ReportError
+from rmn_lora.rmis.comparable import KIND, comparable, write_workbook
+from rmn_lora.rmis.harmonize import DataHarmonizer, HarmonizeRun
+from rmn_lora.rmis.lanes import FileResult
+from rmn_lora.rmis.schema import ATTRIBUTED, DELIVERY
+
+LIKE = dict(window_days=14, basis='click', product_match='total', channel='online', ntb=False, model='last_touch', currency='USD', final=True)
+WALMART = 'date,campaignId,itemId,numAdsShown,numAdsClicks,adSpend,attributedSales14days,attributedSales30days\n'
+AMAZON = 'date,campaignId,advertisedAsin,impressions,clicks,cost,campaignBudgetCurrencyCode,sales7d,sales14d,purchases14d\n'
+UBER = 'start_time,ad_account_id,campaign_id,ad_group_id,item_gtin,currency_code,impressions,clicks,ad_spend,units_sold_14d,sales_14d\n'
+
+def run_of(tmp_path, rows):
+    "A run from rows: network, spend, currency, and claims (value, changes of LIKE)."
+    for t in ('delivery', 'attributed'): (tmp_path/t).mkdir(parents=True, exist_ok=True)
+    delivery = [dict(source_report='r', source_row=k, network=n, event_date=date(2026, 9, 1), spend=D(s), currency=c) for k,(n,s,c,_) in enumerate(rows)]
+    claims = [dict(source_report='r', source_row=k, network=n, event_date=date(2026, 9, 1), metric='sales', value=D(v)) | LIKE | {'currency': c} | change for k,(n,_,c,told) in enumerate(rows) for v,change in told]
+    for t,data,schema in (('delivery', delivery, DELIVERY), ('attributed', claims, ATTRIBUTED)):
+        pl.DataFrame([{c: r.get(c) for c in schema} for r in data], schema=schema).write_parquet(tmp_path/t/'r.parquet')
+    return HarmonizeRun(tmp_path, [FileResult('r', 'r', as_of='2026-12-01')])
+
+NETWORKS = ['amazon_sponsored_products', 'walmart_search', 'criteo_retail_media']
+CHANGES = st.fixed_dictionaries({}, optional={'window_days': st.sampled_from([7, 14, None]), 'basis': st.sampled_from(['click', 'unknown']), 'ntb': st.sampled_from([False, True, None]), 'final': st.sampled_from([True, False, None])})
+
+@settings(max_examples=80)
+@given(st.lists(st.tuples(st.sampled_from(NETWORKS), st.integers(0, 50), st.sampled_from(['USD', 'USD', 'EUR']), st.lists(st.tuples(st.integers(0, 99), CHANGES), max_size=3, unique_by=lambda t: tuple(sorted(t[1].items(), key=str)))), min_size=1, max_size=8))
+def test_no_other_kind_covers_more(tmp_path_factory, rows):
+    rows = [(n, s, c, list({tuple((LIKE | {'currency': c} | change).items()): (v, change) for v,change in told}.values())) for n,s,c,told in rows] # one value a kind
+    found = comparable(run_of(tmp_path_factory.mktemp('c'), rows))
+    by_currency = {c: sum(r[1] for r in rows if r[2] == c) for c in {r[2] for r in rows}}
+    assert found.all_spend == by_currency[found.currency] == max(by_currency.values())
+    sums = {}
+    for network,spend,currency,told in rows:
+        for value,change in told:
+            kind = LIKE | {'currency': currency} | change
+            if None in kind.values() or 'unknown' in kind.values() or kind['ntb'] or currency != found.currency: continue
+            s = sums.setdefault(tuple(kind[c] for c in KIND), [0, 0, set()])
+            s[0] += spend; s[1] += value; s[2].add(network)
+    if not sums: assert found.kind is None and found.networks == [] and found.ratio is None
+    else:
+        mine = sums[tuple(found.kind[c] for c in KIND)]
+        assert [found.spend, found.value, found.networks] == [mine[0], mine[1], sorted(mine[2])] and mine[0] == max(s[0] for s in sums.values())
+        assert found.ratio == (pytest.approx(mine[1] / mine[0]) if mine[0] else None)
+    assert found.others['spend'].sum() + found.spend == sum(r[1] for r in rows) # every unit of spend is inside, or told of
+    found.summary(), repr(found)
+
+def harmonize(tmp_path, **reports):
+    how = {k: reports.pop(k) for k in ('as_of', 'given') if k in reports}
+    for name,text in reports.items(): (tmp_path/f'{name}.csv').write_text(text)
+    return DataHarmonizer(**how).harmonize([tmp_path/f'{n}.csv' for n in reports], tmp_path/'out', quiet=True)
+
+def test_a_ratio_is_never_averaged_and_the_usual_window_is_taken(tmp_path):
+    run = harmonize(tmp_path, as_of='2026-12-01', w=WALMART + '2026-09-01,1,5,100,10,10.00,40.00,50.00\n', a=AMAZON + '2026-09-01,1,B0,100,10,90.00,USD,80.00,90.00,9\n')
+    found = comparable(run)
+    assert (found.kind['window_days'], found.value, found.spend, found.ratio, found.share) == (14, 130, 100, 1.3, 1.0) and found.others.is_empty()
+    assert found.naive == 1.4 # 50 and 90
+    orders = comparable(run, 'orders')
+    assert (orders.networks, orders.value, orders.spend) == (['amazon_sponsored_products'], 9, 90) and orders.others['tells'].to_list() == ['no such figure']
+    assert 'orders per USD 0.10' in orders.summary()[2]
+
+def test_what_the_others_need(tmp_path):
+    run = harmonize(tmp_path, as_of='2026-12-01', given={'criteo': {'window_days': 30, 'currency': 'USD'}}, w=WALMART.replace('14days', '3days') + '2026-09-01,1,5,100,10,10.00,40.00,50.00\n',
+        a=AMAZON + '2026-09-01,1,B0,100,10,90.00,USD,80.00,90.00,9\n', u=UBER + '2026-09-01T00:00:00Z,1,1,1,036000291452,MXN,1,1,5.00,1,2.00\n',
+        c='date,accountId,campaignId,lineItemId,impressions,clicks,spend,attributedSales,attributedUnits\n2026-09-01,1,2,3,10,1,3.00,4.00,1\n')
+    need = {r['network']: r for r in comparable(run).others.rows(named=True)}
+    assert need['walmart_search']['to join'] == 'window days: export it with attributedSales14days'
+    assert need['criteo_retail_media']['differs in'].startswith('window days 30, not 14; basis click and view, not click') and 'window days: request 14; basis: request click; product match: it offers only' in need['criteo_retail_media']['to join']
+    assert 'another currency' in need['uber_retail_ads']['to join'] and need['uber_retail_ads']['currency'] == 'MXN'
+
+@pytest.mark.parametrize(('as_of', 'final'), [(None, ['2026-08-01']), ('2026-09-30', ['2026-08-01', '2026-09-10']), ('2026-09-23', ['2026-08-01'])])
+def test_what_is_not_final_is_not_presented(tmp_path, as_of, final):
+    "Without as_of only what was final on the last day that the report tells; 14 days and 3 for restatement."
+    days = ['2026-08-01', '2026-09-10']
+    run = harmonize(tmp_path, as_of=as_of, w=WALMART.replace(',attributedSales30days', '') + ''.join(f'{d},1,5,100,10,10.00,40.00\n' for d in days))
+    found = comparable(run)
+    assert found.value == 40 * len(final) and found.kind['final'] is True
+    if len(final) == 1: assert ('final: ' + ('say when' if as_of is None else 'pull it again')) in found.others['to join'][0]
+
+def test_a_dialect_of_ones_own_is_advised_by(tmp_path):
+    from rmn_lora.rmis.dialects import Column, Dialect
+    own = Dialect(network='shop', title='Shop', requestable={'window_days': (7, 14)}, currency={'value': 'USD', 'status': 'inferred'}, model={'value': 'last_touch', 'status': 'inferred'}, restated_days={'value': 1, 'status': 'inferred'}, columns=tuple(
+        Column(name=n, field=f, unit=u, status='inferred', **more) for n,f,u,more in (('day', 'event_date', 'date', {}), ('costs', 'spend', 'currency', {}), ('turnover', 'attributed.sales', 'currency', dict(window_days='request', basis='click', product_match='total', channel='online', ntb=False)))))
+    (tmp_path/'s.csv').write_text('day,costs,turnover\n2026-09-01,5.00,9.00\n')
+    (tmp_path/'w.csv').write_text(WALMART + '2026-09-01,1,5,100,10,10.00,40.00,50.00\n')
+    harmonizer = DataHarmonizer(as_of='2026-12-01', dialects=[own], given={'shop': {'window_days': 7}})
+    found = comparable(harmonizer.harmonize([tmp_path/'s.csv', tmp_path/'w.csv'], tmp_path/'out', quiet=True), dialects=harmonizer.dialects)
+    assert found.others.row(0, named=True)['to join'] == 'window days: request 14'
+
+def test_without_a_currency_there_is_nothing(tmp_path):
+    run = harmonize(tmp_path, c='date,accountId,campaignId,lineItemId,impressions,clicks,spend,attributedSales,attributedUnits\n2026-09-01,1,2,3,10,1,3.00,4.00,1\n')
+    with pytest.raises(ReportError, match='currency of its spend'): comparable(run)
+
+def test_the_workbook_runs_nothing_and_crosses_out_what_cannot_be_presented(tmp_path):
+    found = comparable(run_of(tmp_path, [('amazon_sponsored_products', 10, 'USD', [(30, {})]), ('walmart_search', 5, 'USD', [(9, {'window_days': 30})])]))
+    found.others = found.others.with_columns(pl.lit('=HYPERLINK("x")').alias('tells'))
+    path = write_workbook(found, tmp_path/'c.xlsx')
+    with zipfile.ZipFile(path) as z: text = {n: z.read(n).decode() for n in z.namelist()}
+    assert '<strike' in text['xl/styles.xml'] and not any('<f>' in t or 'hyperlink' in t.lower() for n,t in text.items() if 'sheet' in n)
+    sheets = pl.read_excel(path, sheet_id=0, has_header=False)
+    assert list(sheets) == ['Comparable', 'Others', 'Kinds']
+    assert sheets['Comparable'].to_series().to_list() == found.summary()
+    assert sheets['Others'].row(1)[3] == '=HYPERLINK("x")' and float(sheets['Others'].row(1)[2]) == 5
+    with pytest.raises(ReportError, match='xlsx'): write_workbook(found, tmp_path/'c.csv')
