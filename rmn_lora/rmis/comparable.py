@@ -16,7 +16,7 @@ import polars as pl
 
 from ..errors import ReportError
 from .attributed import LIKE
-from .dialects import OPEN, Dialect, load_dialect
+from .dialects import OPEN, Dialect, list_dialects, load_dialect
 from .harmonize import HarmonizeRun
 
 # %% ../../nbs/13b_rmis.comparable.ipynb #058bfbb0
@@ -138,11 +138,11 @@ def comparable(
     if money.is_empty(): raise ReportError('No report says the currency of its spend.', 'Give it, as in --given criteo.currency=USD.')
     currency,total = money.row(-1)
     kind,inside = _slice(told, currency)
-    known = {n: load_dialect(n) for n in told['network'].unique() if n not in (dialects or {})} | dict(dialects or {})
+    known = {n: load_dialect(n) for n in list_dialects()} | dict(dialects or {})
     whole = told.filter(~pl.col('ntb').fill_null(False)).group_by('network', *(c for c in KIND if c not in ('final', 'currency'))).agg(pl.col('value').sum())
     largest = whole.sort('value', *whole.columns[:-1], descending=True).unique('network', keep='first', maintain_order=True).sort('network')
-    spend = spent['spend'].sum()
-    return Comparable(metric, currency, kind, sorted(inside['network'].unique()), inside['value'].sum(), inside['spend'].sum(), total,
+    spend,(value,under) = spent['spend'].sum(), inside.select(pl.col('value', 'spend').sum()).row(0)
+    return Comparable(metric, currency, kind, sorted(inside['network'].unique()), value, under, total,
         float(largest['value'].sum() / spend) if spend else None, [f'{r["network"]}: {in_words(r)}' for r in largest.rows(named=True)], _others(told, kind, inside, spent, known), told)
 
 # %% ../../nbs/13b_rmis.comparable.ipynb #00fbebab

@@ -96,6 +96,7 @@ class Dialect(BaseModel):
     site_scope: Scope|None = None
     spend_basis: SpendBasis|None = None
     date_order: Literal['ymd', 'dmy', 'mdy'] = 'ymd'
+    decimal: Literal['.', ',']|None = None   # null: as the report's own amounts show
     currency: Stated|None = None             # null where a column or only the account says it
     timezone: Stated|None = None
     model: Stated|None = None                # how credit is shared among touches

@@ -19,6 +19,7 @@ from .events import EventPlan, read_events
 from .plan import RAW, Plan, attributed_rows, delivery_rows, empty, first_problem, identity, marked, suspect, typed_rows
 from .reports import LINE, Report
 from .schema import QUARANTINE
+from .values import AMOUNTS, writes_commas
 
 # %% ../../nbs/11e_rmis.lanes.ipynb #78aa051d
 FOLDERS = ('delivery', 'attributed', 'events', 'quarantine', 'suspects')
@@ -59,6 +60,7 @@ class FileResult:
     first: str|None = None   # the days that it tells
     last: str|None = None
     grain: tuple[str, ...] = () # what tells its rows apart
+    note: str = ''           # what deserves a person's eyes
     restated_days: int|None = None # after which its network no longer changes figures
 
     def recount(self, folder:Path, superseded:int, quarantined:int) -> None:
@@ -100,9 +102,17 @@ def _slow(plan:Plan, report:Report, folder:Path, part:str, anchor:list[str]) -> 
         delivery_rows(plan, good.lazy(), report.name).collect().write_parquet(folder/'delivery'/f'{part}.{k}.parquet')
         attributed_rows(plan, good.lazy(), report.name).collect().write_parquet(folder/'attributed'/f'{part}.{k}.parquet')
 
+def _mark(plan:Plan, report:Report) -> str: # A note, if commas were found
+    "Look up the decimal mark of a report, where nobody has stated it."
+    amounts = [RAW + c.name for c in plan.used if c.unit in AMOUNTS or c.unit == 'percent']
+    if plan.decimal or report.kind != 'csv' or not writes_commas(marked(report).select(amounts).head(1000).collect()): return ''
+    plan.decimal = ','
+    return f"{report.name} writes decimal commas, and was read so (decimal='.' says otherwise)."
+
 def _facts(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path, part:str) -> FileResult:
     "Both lanes for a report of figures; the counts are taken from what was written."
     plan = Plan(dialect, report.columns, given)
+    note = _mark(plan, report)
     anchor = _anchor(report, marked(report))
     total = _fast(plan, report, {t: folder/t/f'{part}.parquet' for t in FOLDERS}, anchor)
     _slow(plan, report, folder, part, anchor)
@@ -111,7 +121,7 @@ def _facts(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path,
     days = pl.scan_parquet(list((folder/'delivery').glob(f'{part}*.parquet')), glob=False).select(first=pl.col('event_date').min(), last=pl.max_horizontal(pl.col('event_date', 'period_end').max())).collect().row(0)
     first,last = (str(d) if d else None for d in days)
     return FileResult(report.name, dialect.network, total + report.refused.height, delivery, repaired, quarantined, attributed,
-                      part=part, as_of=str(day) if (day := plan.stated('as_of')) else None, first=first, last=last, grain=tuple(identity(plan)), restated_days=plan.stated('restated_days'))
+                      part=part, note=note, as_of=str(day) if (day := plan.stated('as_of')) else None, first=first, last=last, grain=tuple(identity(plan)), restated_days=plan.stated('restated_days'))
 
 def _events(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path, part:str) -> FileResult:
     "A report of events, a batch at a time."

@@ -33,7 +33,7 @@ def open_bytes(
     if magic[:2] == b'\x1f\x8b': return gzip.open(path) # type: ignore[return-value]
     if magic != b'PK\x03\x04': return open(path, 'rb')
     members = [m for m in zipfile.ZipFile(path).namelist() if not m.endswith(('/', '.DS_Store')) and not m.startswith('__MACOSX/')] # a Mac adds files of its own
-    if '[Content_Types].xml' in members: raise ReportError(f'{path.name} is an Excel workbook.', 'Save the sheet as CSV.')
+    if '[Content_Types].xml' in members: raise ReportError(f'{path.name} is an Excel workbook.', 'Let its name end in .xlsx.')
     if len(members) != 1: raise ReportError(f'{path.name} holds {len(members)} files.', 'Unpack it and name the reports.')
     return zipfile.ZipFile(path).open(members[0]) # type: ignore[return-value]
 

@@ -1,4 +1,6 @@
 "The harmonize pipeline and command, on small reports of two networks and one file that is none."
+from pathlib import Path
+
 import polars as pl, pytest
 from bs4 import BeautifulSoup
 from typer.testing import CliRunner
@@ -78,3 +80,9 @@ def test_a_refused_report_is_an_exit_status_and_the_others_are_kept(reports):
 def test_what_the_command_refuses(reports, words, exit_status):
     r = CliRunner().invoke(app, ['harmonize', *words])
     assert r.exit_code == exit_status and r.stderr and not (reports/'t').exists()
+
+def test_comparable_prints_what_can_be_presented_and_writes_it(project):
+    r = CliRunner().invoke(app, ['comparable', str(Path(__file__).parents[2]/'data'), '--as-of', '2026-11-01', '--given', 'instacart.window_days=14', '--xlsx', 'c.xlsx'])
+    assert r.exit_code == 0 and 'Your spreadsheet: ROAS' in r.output and 'What can be presented: ROAS' in r.output and 'of the spend in USD: amazon_sponsored_products, instacart_ads, walmart_search' in r.output
+    assert 'window days: give it if you know, else request 14' in ' '.join(r.output.split()) and (project/'c.xlsx').stat().st_size > 5000 and '[' not in r.output
+    assert CliRunner().invoke(app, ['comparable', 'nothing.csv']).exit_code == 1

@@ -62,8 +62,10 @@ ACCEPTED = { # file, its text or bytes, rows in, rows quarantined, a word of the
     'further columns': ('w.csv', GOOD.replace('\n', ',x\n').replace('days,x', 'days,brandNew'), 3, 0, ''),
     'blank line inside': ('w.csv', HEAD + ROW + '\n' + ROW, 3, 1, 'row is empty'),
     'row of commas': ('w.csv', GOOD + ',,,,,,\n', 4, 1, 'row is empty'),
-    'repeated header': ('w.csv', GOOD + HEAD + ROW, 5, 1, 'not a date'),
-    'totals row': ('w.csv', GOOD + 'Total,,,3000,30,37.50,120.00\n', 4, 1, 'not a date'),
+    'repeated header': ('w.csv', GOOD + HEAD + ROW, 5, 1, 'the header again'),
+    'totals row': ('w.csv', GOOD + 'Total,,,3000,30,37.50,120.00\n', 4, 1, 'a row of totals'),
+    'totals without a day': ('w.csv', GOOD + ',Grand total,,3000,30,37.50,120.00\n', 4, 1, 'a row of totals'),
+    'totals of campaigns': ('c.csv', 'Campaign,Impressions,Clicks,Ad Spend,Conversions,Unit Sales,Sales Revenue\nTotal Tea,9,1,1.00,1,1,2.00\nTotal:,9,1,1.00,1,1,2.00\n', 2, 1, 'a row of totals'),
     'cut in the last line': ('w.csv', GOOD + '2026-09-01,100,55', 4, 1, 'fewer fields'),
     'a comma too many': ('w.csv', GOOD + ROW.replace('12.50', '12,50'), 4, 1, 'more fields'),
     'two commas too many': ('w.csv', GOOD + ROW.replace('12.50', '1,2,50'), 4, 1, 'more fields'),
@@ -149,7 +151,7 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path):
 def test_two_files_of_one_name_stay_apart(tmp_path):
     for d in ('monday', 'tuesday'):
         (tmp_path/d).mkdir()
-        (tmp_path/d/'w.csv').write_text(GOOD)
+        (tmp_path/d/'w.csv').write_text(GOOD.replace(',100,', f',{d},'))
     run = DataHarmonizer().harmonize([tmp_path/'monday', tmp_path/'tuesday'], tmp_path/'out', quiet=True)
     assert sorted(run.delivery.collect()['source_report'].unique()) == ['monday/w.csv', 'tuesday/w.csv']
 

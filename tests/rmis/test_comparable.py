@@ -2,7 +2,6 @@
 import zipfile
 from datetime import date
 from decimal import Decimal as D
-from itertools import product
 
 import polars as pl
 import pytest

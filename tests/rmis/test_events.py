@@ -64,8 +64,8 @@ def test_no_item_is_lost(tmp_path_factory, events):
     assert got.select('source_row', 'item', 'quantity', 'unit_price').rows() == want
 
 def test_a_long_report_is_read_a_batch_at_a_time(tmp_path):
-    line = json.dumps(GOLDEN[1])
-    run = harmonize(tmp_path, None, (line + '\n') * (BATCH + 5) + json.dumps(GOLDEN[0] | {'occurredAt': 'never'}))
+    lines = ''.join(json.dumps(GOLDEN[1] | {'id': f'e{k}'}) + '\n' for k in range(BATCH + 5))
+    run = harmonize(tmp_path, None, lines + json.dumps(GOLDEN[0] | {'occurredAt': 'never'}))
     assert (run.rows_out, run.quarantined, run.events.select(pl.len()).collect().item()) == (BATCH + 5, 1, 2 * BATCH + 10)
     assert run.quarantine.collect()['line'].to_list() == [BATCH + 6]
 

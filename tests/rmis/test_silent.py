@@ -216,5 +216,35 @@ def test_a_zip_from_a_mac(tmp_path):
         for name,data in {'in/': '', 'in/w.csv': HEAD + ROW, '__MACOSX/in/._w.csv': '\0', 'in/.DS_Store': '\0'}.items(): z.writestr(name, data)
     assert DataHarmonizer().harmonize(tmp_path/'w.zip', tmp_path/'out', quiet=True).rows_out == 1
     with zipfile.ZipFile(tmp_path/'two.zip', 'w') as z:
-        for name in ('a.csv', 'b.csv', '__MACOSX/._a.csv'): z.writestr(name, HEAD + ROW)
-    with pytest.raises(ReportError, match='two.zip holds 2 files'): DataHarmonizer().harmonize(tmp_path/'two.zip', tmp_path/'out', quiet=True)
+        for name,data in {'a.csv': HEAD + ROW, 'in/b.csv': HEAD + ROW.replace('5551', '5552'), '__MACOSX/._a.csv': '\0', 'in/.DS_Store': '\0'}.items(): z.writestr(name, data)
+    run = DataHarmonizer().harmonize(tmp_path/'two.zip', tmp_path/'out', quiet=True)
+    assert sorted(run.delivery.select('source_report', 'retailer_item_id').collect().rows()) == [('two.zip/a.csv', '5551'), ('two.zip/in/b.csv', '5552')]
+
+
+# Decimal commas
+
+SP = 'date;campaignId;advertisedAsin;impressions;clicks;cost;campaignBudgetCurrencyCode;sales7d;purchases7d\n'
+
+def amounts(run): return run.delivery.sort('source_row').select('impressions', pl.col('spend').cast(pl.Float64)).collect().rows()
+
+@pytest.mark.parametrize(('rows', 'want', 'commas'), [
+    (['1000;10;12,50;EUR;1.234,50;2', '1.000;10;1.234;EUR;0,5;2'], [(1000, 12.5), (1000, 1234)], True), # once commas are seen, a point is for thousands
+    (['1000;10;12,50 €;EUR;(3,20);2', '1000;10;3;EUR;EUR 0,5;2'], [(1000, 12.5), (1000, 3)], True),
+    (['1,000;10;1,250;EUR;12.50;2'], [(1000, 1250)], False)])
+def test_the_report_shows_its_decimal_mark(tmp_path, rows, want, commas):
+    run = harmonize(tmp_path, SP + ''.join(f'2026-09-01;1;B{k};{r}\n' for k,r in enumerate(rows)))
+    assert amounts(run) == want and bool(run.notes) == commas
+
+def test_where_both_marks_stand_the_point_is_kept(tmp_path):
+    run = harmonize(tmp_path, SP + '2026-09-01;1;B0;1;1;12.50;EUR;1;1\n2026-09-01;1;B1;1;1;12,50;EUR;1;1\n')
+    assert (amounts(run), aside(run, 'line', 'value')) == ([(1, 12.5)], [(3, '12,50')])
+
+@pytest.mark.parametrize(('mark', 'spend'), [('.', 1234.), (',', 1.234)])
+def test_the_mark_may_be_given(tmp_path, mark, spend):
+    text = SP + '2026-09-01;1;B0;1;1;1,234;EUR;1;1\n'
+    assert amounts(harmonize(tmp_path, text, given={'amazon': {'decimal': mark}})) == [(1, spend)]
+    with pytest.raises(ReportError, match='decimal mark'): harmonize(tmp_path, text, given={'amazon': {'decimal': ';'}})
+
+def test_a_point_in_a_report_with_commas_is_no_decimal_point(tmp_path):
+    run = harmonize(tmp_path, SP + '2026-09-01;1;B0;1;1;12,50;EUR;1;1\n' + '2026-09-01;1;B1;1;1;3,00;EUR;1;1\n' * 1200 + '2026-09-01;1;B2;1;1;12.5;EUR;1;1\n')
+    assert aside(run, 'line', 'value') == [(1203, '12.5')]

@@ -1,0 +1,88 @@
+"Workbooks and zips: each sheet and each file is a report."
+import zipfile
+from datetime import date, datetime
+
+import polars as pl
+import pytest
+from rmn_lora.errors import ReportError
+from rmn_lora.rmis.harmonize import DataHarmonizer
+from xlsxwriter import Workbook
+
+HEAD = ['date', 'campaignId', 'itemId', 'numAdsShown', 'numAdsClicks', 'adSpend', 'attributedSales14days']
+
+def book(path, **sheets):
+    "A workbook; a sheet is a list of rows."
+    with Workbook(path, {'default_date_format': 'yyyy-mm-dd'}) as b:
+        for name,rows in sheets.items():
+            sheet = b.add_worksheet(name)
+            for k,row in enumerate(rows):
+                for j,cell in enumerate(row):
+                    if cell is not None: (sheet.write_string if isinstance(cell, str) else sheet.write)(k, j, cell)
+    return path
+
+def harmonize(path, out, **how): return DataHarmonizer(**how).harmonize(path, out/'out', quiet=True)
+
+def test_a_sheet_is_a_report_and_its_rows_keep_their_numbers(tmp_path):
+    rows = [['Performance', None], [], HEAD, [date(2026, 9, 1), 100, '007', 1000, 10, 12.5, .1 + .2], [], [datetime(2026, 9, 2), 100, '008', 1e3, 10, '$3.00', None], ['soon', 100, '009', 1, 1, 1, 1]]
+    run = harmonize(book(tmp_path/'w.xlsx', Ads=rows), tmp_path)
+    assert run.delivery.sort('source_row').select('source_report', 'source_row', 'event_date', 'campaign_id', 'retailer_item_id', 'impressions', pl.col('spend').cast(pl.Float64)).collect().rows() == [
+        ('w.xlsx/Ads', 4, date(2026, 9, 1), '100', '007', 1000, 12.5), ('w.xlsx/Ads', 6, date(2026, 9, 2), '100', '008', 1000, 3.)]
+    assert run.attributed.collect()['value'].cast(pl.Float64).to_list() == [.3] and run.quarantine.select('line', 'value').collect().rows() == [(7, 'soon')]
+    assert (run.rows_in, run.rows_out, run.quarantined) == (3, 2, 1)
+
+def test_an_id_that_the_sheet_has_rounded_is_set_aside_and_one_kept_as_text_is_whole(tmp_path):
+    run = harmonize(book(tmp_path/'w.xlsx', Ads=[HEAD, ['2026-09-01', 281474976710677123, '1', 1, 1, 1, 1], ['2026-09-01', '281474976710677123', '2', 1, 1, 1, 1], ['2026-09-01', 281474976710677, '3', 1, 1, 1, 1]]), tmp_path)
+    assert run.quarantine.select('line', 'reason').collect().rows() == [(2, 'a spreadsheet has rounded this id')]
+    assert run.delivery.sort('source_row').collect()['campaign_id'].to_list() == ['281474976710677123', '281474976710677']
+
+def test_every_sheet_is_read_and_a_cover_is_a_note(tmp_path):
+    path = book(tmp_path/'w.xlsx', Cover=[['Hello', 'you', 'there'], ['a', 'b', 'c']], July=[HEAD, ['2026-07-01', 1, 1, 1, 1, 1, 1]], August=[HEAD, ['2026-08-01', 1, 1, 1, 1, 1, 1]], Empty=[])
+    run = harmonize(path, tmp_path)
+    assert [f.report for f in run.files] == ['w.xlsx/July', 'w.xlsx/August'] and not run.refused
+    assert len(run.notes) == 1 and run.notes[0].startswith('left out w.xlsx/Cover: No dialect fits')
+
+@pytest.mark.parametrize(('sheets', 'why'), [({'Only': [['a']]}, 'no header'), ({'Only': [['date', 'adSpend', 'adSpend']]}, "two columns called 'adSpend'"), ({'Only': [['Hello', 'you', 'there'], ['a', 'b', 'c']]}, 'No dialect fits')])
+def test_a_workbook_without_a_report_is_refused(tmp_path, sheets, why):
+    with pytest.raises(ReportError, match=why): harmonize(book(tmp_path/'w.xlsx', **sheets), tmp_path)
+
+@pytest.mark.parametrize('data', [b'', b'PK', b'\xd0\xcf\x11\xe0' + bytes(600)])
+def test_what_is_only_called_a_workbook_is_refused(tmp_path, data):
+    (tmp_path/'w.xlsx').write_bytes(data)
+    with pytest.raises(ReportError, match='w.xlsx'): harmonize(tmp_path/'w.xlsx', tmp_path)
+
+def test_a_csv_that_is_called_a_workbook_is_read_as_what_it_is(tmp_path):
+    (tmp_path/'w.xlsx').write_text(','.join(HEAD) + '\n2026-09-01,1,1,1,1,1,1\n')
+    assert harmonize(tmp_path/'w.xlsx', tmp_path).rows_out == 1
+
+def test_a_cut_workbook_is_refused(tmp_path):
+    whole = book(tmp_path/'w.xlsx', Ads=[HEAD, ['2026-09-01', 1, 1, 1, 1, 1, 1]]).read_bytes()
+    (tmp_path/'w.xlsx').write_bytes(whole[:len(whole) // 2])
+    with pytest.raises(ReportError, match='w.xlsx'): harmonize(tmp_path/'w.xlsx', tmp_path)
+
+def test_more_cells_than_the_header_has(tmp_path):
+    run = harmonize(book(tmp_path/'w.xlsx', Ads=[HEAD, ['2026-09-01', 1, 1, 1, 1, 1, 1, 'note'], ['2026-09-01', 1, 2, 1, 1, 1, 1]]), tmp_path)
+    assert run.quarantine.select('line', 'value').collect().rows() == [(2, 'note')] and run.rows_out == 1
+
+def test_formulas_are_text_or_what_they_give(tmp_path):
+    "A workbook written by a program holds no results: the cell is empty, and nothing is run."
+    with Workbook(tmp_path/'w.xlsx') as b:
+        sheet = b.add_worksheet('Ads')
+        sheet.write_row(0, 0, HEAD)
+        sheet.write_row(1, 0, ['2026-09-01', 1, 1, 1, 1, 5, 1])
+        sheet.write_formula(1, 5, '=2+3', None, 5)
+        sheet.write_row(2, 0, ['2026-09-01', 1, 2, 1, 1])
+        sheet.write_string(2, 5, '=CMD()')
+    run = harmonize(tmp_path/'w.xlsx', tmp_path)
+    assert run.delivery.collect()['spend'].cast(pl.Float64).to_list() == [5.] and run.quarantine.collect()['value'].to_list() == ['=CMD()']
+
+def test_the_files_of_a_zip_are_reports_too(tmp_path):
+    line = '2026-09-0{},1,5,100,10,1.50,2.00\n'
+    with zipfile.ZipFile(tmp_path/'week.zip', 'w') as z:
+        z.writestr('a/mon.csv', ','.join(HEAD) + '\n' + line.format(1))
+        z.writestr('b/mon.csv', ','.join(HEAD) + '\n' + line.format(2))
+        z.writestr('readme.txt', 'Nothing to see here, move on')
+        z.writestr('picture.png', b'\x89PNG')
+        z.write(book(tmp_path/'x.xlsx', Ads=[HEAD]), 'x.xlsx')
+    run = harmonize(tmp_path/'week.zip', tmp_path)
+    assert [f.report for f in run.files] == ['week.zip/a/mon.csv', 'week.zip/b/mon.csv'] and run.rows_out == 2
+    assert len(run.notes) == 2 and all(n.startswith('left out week.zip/') for n in run.notes)
