@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, BloomConfig, GPT2Config, MistralC
 
 from rmn_lora.adapters import base as module
 from rmn_lora.adapters.base import verify_checksums
+from rmn_lora.adapters.decode import greedy
 from rmn_lora.errors import AdapterError, BaseModelError
 
 
@@ -146,9 +147,9 @@ def test_batched_is_alone_is_transformers(name, base, tmp_path, make_adapter):
 def test_finished_rows_leave_alone_the_others(base):
     "Rows that end at different steps: each still gets its own answer."
     ids = base.encode(QUESTIONS)
-    want = module.greedy(base.model, ids, set(), 40)
+    want = greedy(base.model, ids, set(), 40)
     ends = {w[5+3*i] for i, w in enumerate(want)}
-    got = module.greedy(base.model, ids, ends, 40)
+    got = greedy(base.model, ids, ends, 40)
     assert got == [w[:min(i for i, t in enumerate(w) if t in ends)] for w in want] and len(set(map(len, got))) > 2
 
 
