@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 import polars as pl
 from ..errors import DatasetError
-from ..rmis.dialects import detect, load_dialect
+from ..rmis.dialects import Decided, detect, load_dialect
 from ..rmis.harmonize import DataHarmonizer, HarmonizeRun
 from ..rmis.plan import Plan
 from ..rmis.reports import LINE, complete, open_report, salvage
@@ -145,7 +145,7 @@ def stackable_rows(
 def _rule(column, order):
     "The card's line for a dialect's column, or None where cards have no such field, or no such way to write it."
     field = f'{column.field[11:]}_{column.window_days}d' if column.field.startswith('attributed.') else column.field
-    partial = column.product_match not in ('total', 'unknown') or column.ntb or column.channel == 'in_store'
+    partial = column.product_match not in ('total', 'unknown') or column.ntb or column.channel == 'in_store' or isinstance(column.basis, Decided)
     if field not in FIELDS or partial or column.unit in ('micros', 'percent'): return None
     return ColumnRule(column.name, field, order if field == 'event_date' and order != 'ymd' else 'cents' if column.unit == 'cents' else 'plain')
 
@@ -174,7 +174,7 @@ def _by_line(run, plan, field, column):
     "Line → canonical value of one column."
     if field in DELIVERY: table, value = run.delivery, field
     else:
-        alike = [pl.col(d).eq_missing(pl.lit(v).cast(ATTRIBUTED[d])) for d, v in zip(DESCRIPTORS, plan.target(column))]
+        alike = [pl.col(d).eq_missing(pl.lit(v).cast(ATTRIBUTED[d])) for d, v in zip(DESCRIPTORS, plan.fed(column)[0][0])]
         table, value = run.attributed.filter(alike), 'value'
     return dict(table.select('source_row', value).collect().iter_rows())
 
