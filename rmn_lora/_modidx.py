@@ -290,6 +290,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                            'rmn_lora/rmis/harmonize.py'),
                                          'rmn_lora.rmis.harmonize._beside': ('rmis.harmonize.html#_beside', 'rmn_lora/rmis/harmonize.py'),
                                          'rmn_lora.rmis.harmonize._find': ('rmis.harmonize.html#_find', 'rmn_lora/rmis/harmonize.py'),
+                                         'rmn_lora.rmis.harmonize._is_report': ( 'rmis.harmonize.html#_is_report',
+                                                                                 'rmn_lora/rmis/harmonize.py'),
                                          'rmn_lora.rmis.harmonize._is_table': ( 'rmis.harmonize.html#_is_table',
                                                                                 'rmn_lora/rmis/harmonize.py'),
                                          'rmn_lora.rmis.harmonize._labels': ('rmis.harmonize.html#_labels', 'rmn_lora/rmis/harmonize.py'),

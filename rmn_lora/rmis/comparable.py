@@ -18,6 +18,7 @@ from ..errors import ReportError
 from .attributed import LIKE
 from .dialects import OPEN, Dialect, list_dialects, load_dialect
 from .harmonize import HarmonizeRun
+from .schema import METRICS
 
 # %% ../../nbs/13b_rmis.comparable.ipynb #058bfbb0
 KIND = tuple(c for c in LIKE if c != 'metric')
@@ -132,6 +133,8 @@ def comparable(
     dialects:Mapping[str, Dialect]|None=None, # Beside those that are shipped, by network
 ) -> Comparable: # Raises `ReportError` if there is no spend
     "The largest slice of a metric that may be added, and what each other network would need to join it."
+    if metric not in METRICS: raise ReportError(f'No metric is called {metric!r}.', f'There are {", ".join(METRICS)}.')
+    if twice := [n for n in run.notes if 'at different grain' in n]: raise ReportError(twice[0], 'Leave one of them out.')
     told = kinds(run, metric)
     spent = run.delivery.group_by('network', 'currency').agg(pl.col('spend').sum()).sort('network', 'currency').collect(engine='streaming')
     money = spent.drop_nulls('currency').group_by('currency').agg(pl.col('spend').sum()).sort('spend', 'currency')
@@ -153,7 +156,7 @@ def write_workbook(
     "The comparable number, what is not in it, and all kinds, as an Excel workbook."
     from xlsxwriter import Workbook
     path = Path(path)
-    if path.suffix != '.xlsx': raise ReportError(f'{path.name} is no name of a workbook.', 'End it in .xlsx.')
+    if path.suffix != '.xlsx' or not path.parent.is_dir(): raise ReportError(f'{path} is no place for a workbook.', 'Name a file in a folder that is there, and end it in .xlsx.')
     with Workbook(path, {'strings_to_formulas': False, 'strings_to_urls': False, 'strings_to_numbers': False}) as book:
         sheet,bold,crossed,wide = book.add_worksheet('Comparable'), book.add_format({'bold': True}), book.add_format({'font_strikeout': True}), book.add_format({'text_wrap': True})
         plain,struck = c.summary(), c.summary('\0{}')

@@ -17,7 +17,7 @@ import polars as pl
 from ..errors import ReportError
 from .dialects import Dialect, detect, list_dialects, load_dialect
 from .lanes import FileResult, harmonize_file
-from .packages import ENDS, members, open_member
+from .packages import BOOKS, ENDS, members, open_member
 from .plan import as_date
 from .reports import Report, complete, salvage
 from .restate import SUPERSEDED, restate
@@ -58,7 +58,7 @@ class HarmonizeRun:
         return '\n'.join([self.equation(), *empty, *self.notes, *[f'refused {n}: {w}' for n,w in self.refused.items()]])
     def counts(self) -> pl.DataFrame: # One row a report
         "Rows in and out of every report."
-        return pl.DataFrame([asdict(f) for f in self.files]).drop('part', 'grain', 'note', 'restated_days')
+        return pl.DataFrame([asdict(f) for f in self.files]).drop('part', 'grain', 'figures', 'note', 'restated_days')
     def reasons(self) -> pl.DataFrame: # report, column, reason, rows, first line, an example
         "The quarantine, summed up."
         return self.quarantine.group_by('source_report', 'column', 'reason').agg(rows=pl.len(), line=pl.col('line').min(), example=pl.col('value').sort_by('line').first()).sort('source_report', 'line').collect()
@@ -90,9 +90,9 @@ def _swap(part:Path, out:Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 def _only_beside(run:HarmonizeRun, reports:Mapping[str, tuple[Path, str]]) -> None:
-    "A cover sheet is no fault: what was refused beside a report in the same workbook or zip becomes a note."
+    "A cover sheet is no fault: what was refused beside a report in the same workbook becomes a note."
     read = {reports[f.report][0] for f in run.files}
-    for name in [n for n in run.refused if reports[n][1] and reports[n][0] in read]: run.notes.append(f'left out {name}: {run.refused.pop(name)}')
+    for name in [n for n in run.refused if reports[n][1] and reports[n][0] in read and reports[n][0].name.lower().endswith(BOOKS)]: run.notes.append(f'left out {name}: {run.refused.pop(name)}')
 
 # %% ../../nbs/12_rmis.harmonize.ipynb #68364f0f
 def _is_table(f:Path) -> bool:
@@ -123,6 +123,8 @@ def _labels(reports:list[tuple[Path, str]]) -> list[str]:
     names = [n if names.count(n) == 1 else f'{f.parent.name}/{n}' for (f,_),n in zip(reports, names)]
     return [n if names.count(n) == 1 else f'{n}#{names[:i].count(n) + 1}' for i,n in enumerate(names)]
 
+def _is_report(name:str) -> bool: return any(part.lower().endswith(ENDS) for part in name.split('/')) # no network is called so
+
 def date_in(path:Path) -> date|None:
     "The last date in a path, as in exports/2026-09-30/walmart.csv or walmart_20260930.csv."
     for year,month,day in reversed(re.findall(r'(?<!\d)(20\d\d)(?:-?)(\d\d)(?:-?)(\d\d)(?!\d)', str(path))):
@@ -140,7 +142,7 @@ class DataHarmonizer:
     ):
         own = [d if isinstance(d, Dialect) else load_dialect(d) for d in dialects]
         self.dialects = {d.network: d for d in [*map(load_dialect, list_dialects()), *own]}
-        self.given = {n if n.lower().endswith(ENDS) else self.dialect(n).network: dict(g) for n,g in (given or {}).items()}
+        self.given = {n if _is_report(n) else self.dialect(n).network: dict(g) for n,g in (given or {}).items()}
         self.as_of = as_of if as_of == 'name' else as_date(as_of)
 
     def dialect(self, name:str) -> Dialect:
@@ -175,7 +177,7 @@ class DataHarmonizer:
         if out.exists() and any(out.iterdir()) and not (out/'run.json').exists(): raise ReportError(f'{out} holds files that are not harmonized tables.', 'Choose a new folder for them.')
         reports = [(f, m) for f in files for m in _members(f)]
         labels,part,run = _labels(reports), _beside(out)[0], HarmonizeRun(out)
-        if lost := [n for n in self.given if n.lower().endswith(ENDS) and n not in labels]: raise ReportError(f'Something is given for {lost[0]!r}, which is none of the reports.', f'They are {", ".join(labels[:8])}.')
+        if lost := [n for n in self.given if _is_report(n) and n not in labels]: raise ReportError(f'Something is given for {lost[0]!r}, which is none of the reports.', f'They are {", ".join(labels[:8])}.')
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         try:

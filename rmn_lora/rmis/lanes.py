@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from ..errors import ReportError
-from .dialects import Dialect
+from .dialects import NUMBERS, Dialect
 from .events import EventPlan, read_events
 from .plan import RAW, Plan, attributed_rows, delivery_rows, empty, first_problem, identity, marked, suspect, typed_rows
 from .reports import LINE, Report
@@ -60,6 +60,7 @@ class FileResult:
     first: str|None = None   # the days that it tells
     last: str|None = None
     grain: tuple[str, ...] = () # what tells its rows apart
+    figures: tuple[str, ...] = () # what it tells of each row
     note: str = ''           # what deserves a person's eyes
     restated_days: int|None = None # after which its network no longer changes figures
 
@@ -121,7 +122,7 @@ def _facts(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path,
     days = pl.scan_parquet(list((folder/'delivery').glob(f'{part}*.parquet')), glob=False).select(first=pl.col('event_date').min(), last=pl.max_horizontal(pl.col('event_date', 'period_end').max())).collect().row(0)
     first,last = (str(d) if d else None for d in days)
     return FileResult(report.name, dialect.network, total + report.refused.height, delivery, repaired, quarantined, attributed,
-                      part=part, note=note, as_of=str(day) if (day := plan.stated('as_of')) else None, first=first, last=last, grain=tuple(identity(plan)), restated_days=plan.stated('restated_days'))
+                      part=part, note=note, as_of=str(day) if (day := plan.stated('as_of')) else None, first=first, last=last, grain=tuple(identity(plan)), figures=tuple(sorted({c.name for c in plan.used if c.unit in NUMBERS})), restated_days=plan.stated('restated_days'))
 
 def _events(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path, part:str) -> FileResult:
     "A report of events, a batch at a time."

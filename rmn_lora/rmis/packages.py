@@ -6,14 +6,17 @@
 __all__ = ['ENDS', 'BOOKS', 'members', 'cell_text', 'open_member']
 
 # %% ../../nbs/11g_rmis.packages.ipynb #92179dca
-import csv, shutil, zipfile
+import csv, json, shutil, zipfile, zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, time
 from pathlib import Path
 
+import polars as pl
+
 from ..errors import ReportError
 from .reports import Report, open_report
+from .schema import QUARANTINE
 
 # %% ../../nbs/11g_rmis.packages.ipynb #c2542288
 ENDS = ('.csv', '.tsv', '.txt', '.json', '.jsonl', '.ndjson', '.parquet', '.xlsx', '.xlsm', '.xls', '.xlsb', '.ods', '.gz', '.zip')
@@ -58,11 +61,13 @@ def _open_sheet(path:Path, sheet:str, scratch:Path) -> Report:
     names = [h.strip() for h in header]
     if len(names) < 2: raise ReportError(f'{name} has no header of two or more columns.', 'Name the sheet that holds the report.')
     if twice := sorted({n for n in names if names.count(n) > 1}): raise ReportError(f'{name} has two columns called {twice[0]!r}.', 'Rename one of them, or export the report again.')
+    aside = []
     with open(copy, 'w', encoding='utf-8', newline='') as f:
         out = csv.writer(f)
         for k,row in rows:
-            if any(row): out.writerow([k, *row[:len(names)], *([] if not any(row[len(names):]) else row[len(names):])])
-    return Report(name, copy, 'csv', tuple(names), skip=0, numbered=True)
+            if any(row[len(names):]): aside.append((name, k, None, ', '.join(filter(None, row[len(names):])), f'more cells than the {len(names)} of the header', json.dumps(row)))
+            elif any(row): out.writerow([k, *row[:len(names)]])
+    return Report(name, copy, 'csv', tuple(names), skip=0, numbered=True, refused=pl.DataFrame(aside, schema=QUARANTINE, orient='row'))
 
 def open_member(
     path:Path,
@@ -73,6 +78,9 @@ def open_member(
     "A report by its file and its place in it."
     if not member: return open_report(path, scratch, encoding)
     if path.name.lower().endswith(BOOKS): return _open_sheet(path, member, scratch)
+    if member.lower().endswith(BOOKS): raise ReportError(f'{path.name}/{member} is a workbook in a zip.', 'Unpack the zip and name the workbook.')
     inner = scratch/Path(member).name
-    with zipfile.ZipFile(path) as z, z.open(member) as source, open(inner, 'wb') as target: shutil.copyfileobj(source, target, 1 << 20)
+    try:
+        with zipfile.ZipFile(path) as z, z.open(member) as source, open(inner, 'wb') as target: shutil.copyfileobj(source, target, 1 << 20)
+    except (RuntimeError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as e: raise ReportError(f'{path.name}/{member} cannot be read: {e}.', 'Download it again, without a password.') from e
     return replace(open_report(inner, scratch, encoding), name=f'{path.name}/{member}')

@@ -232,8 +232,9 @@ def _json_names(path:Path) -> tuple[str, ...]:
     with open_bytes(path) as f: head = f.read(1 << 20)
     names: dict[str, None] = {}
     for line in head.decode('utf-8', 'replace').splitlines():
-        try: names |= dict.fromkeys(json.loads(line))
-        except (ValueError, TypeError): pass # set aside later, or cut off by the end of the head
+        try: record = json.loads(line)
+        except ValueError: continue # set aside later, or cut off by the end of the head
+        if isinstance(record, dict): names |= dict.fromkeys(record)
     return tuple(names)
 
 # %% ../../nbs/11_rmis.reports.ipynb #306ea98e
@@ -261,7 +262,7 @@ def open_report(
         columns,sep,skip = _header(text, name)
         report = Report(name, path, 'csv', tuple(columns), sep, skip)
         return salvage(report, scratch) if _has_open_quote(path) else report
-    except (EOFError, zlib.error, zipfile.BadZipFile, OSError, UnicodeError, csv.Error, pl.exceptions.PolarsError) as e:
+    except (EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, OSError, UnicodeError, csv.Error, pl.exceptions.PolarsError) as e: # RuntimeError: a password
         raise ReportError(f'{name} cannot be read: {e}.', 'Download the report again.') from e
 
 def _unpack_array(path:Path, name:str, copy:Path, encoding:str) -> Path:

@@ -132,7 +132,10 @@ def restate(
     "Leave each row once in the tables."
     notes = []
     for group in meeting([f for f in files if not f.events]):
-        _judge(folder, group, fates(folder, group))
+        lost = fates(folder, group)
+        for k,of in lost.filter(fate='superseded').select('report', 'of').unique().sort('report', 'of').rows():
+            if gone := sorted({*group[k].figures} - {*group[of].figures}): notes.append(f'{group[of].report} replaces rows of {group[k].report}, and does not tell their {", ".join(gone)}.')
+        _judge(folder, group, lost)
         notes += [f'{a.report} and {b.report} tell the same days at different grain ({", ".join(sorted({*a.grain} ^ {*b.grain}))} only in one): do not add them.'
                   for k,b in enumerate(group) for a in group[:k] if {*a.grain} != {*b.grain} and a.first <= b.last and b.first <= a.last]
     for f,twin in again(folder, [f for f in files if not f.events]):

@@ -109,3 +109,9 @@ def test_the_workbook_runs_nothing_and_crosses_out_what_cannot_be_presented(tmp_
     assert sheets['Comparable'].to_series().to_list() == found.summary()
     assert sheets['Others'].row(1)[3] == '=HYPERLINK("x")' and float(sheets['Others'].row(1)[2]) == 5
     with pytest.raises(ReportError, match='xlsx'): write_workbook(found, tmp_path/'c.csv')
+
+def test_reports_of_another_grain_are_not_added(tmp_path):
+    daily = AMAZON + '2026-09-01,1,B0,100,10,90.00,USD,80.00,90.00,9\n'
+    run = harmonize(tmp_path, as_of='2026-12-01', a=daily, b=daily.replace('advertisedAsin', 'advertisedAsin,keywordId').replace('B0', 'B0,k'))
+    with pytest.raises(ReportError, match='different grain'): comparable(run)
+    with pytest.raises(ReportError, match='No metric'): comparable(run, 'profit')

@@ -85,4 +85,13 @@ def test_the_files_of_a_zip_are_reports_too(tmp_path):
         z.write(book(tmp_path/'x.xlsx', Ads=[HEAD]), 'x.xlsx')
     run = harmonize(tmp_path/'week.zip', tmp_path)
     assert [f.report for f in run.files] == ['week.zip/a/mon.csv', 'week.zip/b/mon.csv'] and run.rows_out == 2
-    assert len(run.notes) == 2 and all(n.startswith('left out week.zip/') for n in run.notes)
+    assert list(run.refused) == ['week.zip/readme.txt', 'week.zip/x.xlsx'] and 'workbook in a zip' in run.refused['week.zip/x.xlsx']
+
+def test_one_sheet_may_be_given_its_day(tmp_path):
+    path = book(tmp_path/'w.xlsx', A=[HEAD, ['2026-09-01', 1, 1, 10, 1, 1, 1]], B=[HEAD, ['2026-09-01', 1, 1, 9, 1, 1, 1]])
+    run = harmonize(path, tmp_path, given={'w.xlsx/A': {'as_of': '2026-09-03'}, 'w.xlsx/B': {'as_of': '2026-09-02'}})
+    assert run.delivery.collect()['impressions'].to_list() == [10]
+
+def test_many_cells_beside_the_table_cost_their_row_only(tmp_path):
+    run = harmonize(book(tmp_path/'w.xlsx', Ads=[HEAD, ['2026-09-01', 1, 1, 1, 1, 1, 1, 'see', 'note'], ['2026-09-01', 1, 2, 1, 1, 1, 1]]), tmp_path)
+    assert run.quarantine.select('line', 'value').collect().rows() == [(2, 'see, note')] and run.rows_out == 1

@@ -131,3 +131,7 @@ def test_the_day_of_a_report_may_stand_in_its_name(tmp_path):
 
 def test_what_is_given_for_no_report_is_refused(tmp_path):
     with pytest.raises(ReportError, match="'b.csv', which is none"): harmonize(tmp_path, {'a.csv': line(1, 1, 1)}, {'b.csv': '2026-09-01'})
+
+def test_a_later_report_that_tells_less_is_told_of(tmp_path):
+    run = harmonize(tmp_path, {'a.csv': line(1, 1, 10), 'b.csv': HEAD.replace(',attributedSales14days', '') + line(1, 1, 11)[:-6] + '\n'}, {'a.csv': '2026-09-03', 'b.csv': '2026-09-04'})
+    assert told(run) == [('b.csv', 2, 11)] and run.notes == ['b.csv replaces rows of a.csv, and does not tell their attributedSales14days.']

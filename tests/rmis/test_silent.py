@@ -243,8 +243,52 @@ def test_where_both_marks_stand_the_point_is_kept(tmp_path):
 def test_the_mark_may_be_given(tmp_path, mark, spend):
     text = SP + '2026-09-01;1;B0;1;1;1,234;EUR;1;1\n'
     assert amounts(harmonize(tmp_path, text, given={'amazon': {'decimal': mark}})) == [(1, spend)]
-    with pytest.raises(ReportError, match='decimal mark'): harmonize(tmp_path, text, given={'amazon': {'decimal': ';'}})
+    with pytest.raises(ReportError, match="given as ';'"): harmonize(tmp_path, text, given={'amazon': {'decimal': ';'}})
 
 def test_a_point_in_a_report_with_commas_is_no_decimal_point(tmp_path):
     run = harmonize(tmp_path, SP + '2026-09-01;1;B0;1;1;12,50;EUR;1;1\n' + '2026-09-01;1;B1;1;1;3,00;EUR;1;1\n' * 1200 + '2026-09-01;1;B2;1;1;12.5;EUR;1;1\n')
     assert aside(run, 'line', 'value') == [(1203, '12.5')]
+
+def test_a_group_of_thousands_never_begins_with_a_zero(tmp_path):
+    assert amounts(harmonize(tmp_path, SP + '2026-09-01;1;A;1000;10;0,125;EUR;1,250;1\n')) == [(1000, .125)]
+    assert aside(harmonize(tmp_path, SP + '2026-09-01;1;A;1000;10;0.125;EUR;1,25;1\n'), 'value') == [('1,25',)] # both marks: the point is kept
+    run = harmonize(tmp_path, SP + '2026-09-01;1;A;1;1;1,25;EUR;1;1\n' * 1200 + '2026-09-01;1;A;1;1;0.125;EUR;1;1\n')
+    assert aside(run, 'value') == [('0.125',)]
+
+@pytest.mark.parametrize('count', ['1.000', '12.000', '1.000.000'])
+def test_a_count_that_may_be_one_or_a_thousand_is_set_aside(tmp_path, count):
+    assert aside(harmonize(tmp_path, HEAD + ROW + ROW.replace('1000', count)), 'column', 'value') == [('numAdsShown', count)]
+
+def test_a_day_without_all_its_digits(tmp_path):
+    assert aside(harmonize(tmp_path, HEAD + ROW + ROW.replace('2026-09-01', '2026111')), 'value') == [('2026111',)]
+    assert harmonize(tmp_path, HEAD + ROW.replace('2026-09-01', '20261101')).rows_out == 1
+
+
+# What is given
+
+DATED = 'Date,Campaign,Impressions,Clicks,Ad Spend,Conversions,Unit Sales,Sales Revenue\n'
+
+def test_a_given_day_fills_no_blank(tmp_path):
+    run = harmonize(tmp_path, DATED + '2026-09-01,A,10,1,5.00,1,1,20\n,B,20,2,10.00,2,2,40\n,Total,20,2,10.00,2,2,40\n', given={'citrusad': {'event_date': '2026-09-30'}})
+    assert aside(run, 'line', 'reason') == [(3, 'the date is missing'), (4, 'a row of totals')]
+
+@pytest.mark.parametrize(('name', 'value'), [('basis', 'clicks'), ('product_match', 'foo'), ('date_order', 'us'), ('window_days', -5), ('window_days', 100_000), ('restated_days', -3), ('currency', 'dollars'), ('event_type', 'foo')])
+def test_a_value_that_cannot_be_given_is_named(tmp_path, name, value):
+    with pytest.raises(ReportError, match=f'{name} of criteo_retail_media is given as'): harmonize(tmp_path, CRITEO.format(1, 1), given={'criteo': {name: value}})
+
+
+# Files
+
+def test_a_line_that_is_a_list(tmp_path):
+    good = json.dumps(dict(zip(HEAD.strip().split(','), ROW.strip().split(','))))
+    run = harmonize(tmp_path, good + '\n[1,2]\n', 'w.jsonl')
+    assert (run.rows_out, aside(run, 'line')) == (1, [(2,)])
+
+def test_a_damaged_file_in_a_zip_leaves_the_others(tmp_path):
+    with zipfile.ZipFile(tmp_path/'w.zip', 'w') as z:
+        z.writestr('a.csv', HEAD + ROW)
+        z.writestr('b.csv', HEAD + ROW.replace('5551', 'MARKER'))
+    data = (tmp_path/'w.zip').read_bytes()
+    (tmp_path/'w.zip').write_bytes(data.replace(b'MARKER', b'MARKED'))
+    run = DataHarmonizer().harmonize(tmp_path/'w.zip', tmp_path/'out', quiet=True)
+    assert run.rows_out == 1 and list(run.refused) == ['w.zip/b.csv'] and 'cannot be read' in run.refused['w.zip/b.csv']
