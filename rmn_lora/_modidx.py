@@ -394,6 +394,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'rmn_lora.rmis.restate.event_fates': ('rmis.restate.html#event_fates', 'rmn_lora/rmis/restate.py'),
                                        'rmn_lora.rmis.restate.fates': ('rmis.restate.html#fates', 'rmn_lora/rmis/restate.py'),
                                        'rmn_lora.rmis.restate.meeting': ('rmis.restate.html#meeting', 'rmn_lora/rmis/restate.py'),
+                                       'rmn_lora.rmis.restate.other_grain': ('rmis.restate.html#other_grain', 'rmn_lora/rmis/restate.py'),
                                        'rmn_lora.rmis.restate.restate': ('rmis.restate.html#restate', 'rmn_lora/rmis/restate.py')},
             'rmn_lora.rmis.schema': { 'rmn_lora.rmis.schema.Table': ('rmis.schema.html#table', 'rmn_lora/rmis/schema.py'),
                                       'rmn_lora.rmis.schema._rules': ('rmis.schema.html#_rules', 'rmn_lora/rmis/schema.py'),

@@ -245,7 +245,7 @@ def comparable(
     with TemporaryDirectory() as scratch:
         done = harmonizer.harmonize(paths, Path(scratch)/'tables', network, quiet=True)
         found = find(done, metric, harmonizer.dialects)
-    for line in found.summary('[strike]{}[/strike]'): _console().print(line.replace('\\[', '['), highlight=False, soft_wrap=True)
+    for line in found.summary('[strike]{}[/strike]'): _console().print(line, highlight=False, soft_wrap=True)
     if found.others.height: _table(['not in it','spend','tells','differs in','to join'], [(n, f'{s:,.2f} {c or "?"}', *rest) for n,c,s,*rest in found.others.rows()], right=('spend',))
     for note in done.notes: typer.echo(note)
     typer.echo(done.equation())

@@ -18,6 +18,7 @@ from ..errors import ReportError
 from .attributed import LIKE
 from .dialects import OPEN, Dialect, list_dialects, load_dialect
 from .harmonize import HarmonizeRun
+from .restate import other_grain
 from .schema import METRICS
 
 # %% ../../nbs/13b_rmis.comparable.ipynb #058bfbb0
@@ -134,7 +135,7 @@ def comparable(
 ) -> Comparable: # Raises `ReportError` if there is no spend
     "The largest slice of a metric that may be added, and what each other network would need to join it."
     if metric not in METRICS: raise ReportError(f'No metric is called {metric!r}.', f'There are {", ".join(METRICS)}.')
-    if twice := [n for n in run.notes if 'at different grain' in n]: raise ReportError(twice[0], 'Leave one of them out.')
+    if twice := other_grain(run.files): raise ReportError(twice[0], 'Leave one of them out.')
     told = kinds(run, metric)
     spent = run.delivery.group_by('network', 'currency').agg(pl.col('spend').sum()).sort('network', 'currency').collect(engine='streaming')
     money = spent.drop_nulls('currency').group_by('currency').agg(pl.col('spend').sum()).sort('spend', 'currency')
