@@ -96,3 +96,14 @@ GOLDEN['purchased products'] = dict(
         bought_pot.json:1 sales  40    1 click other_sku online false last_touch USD
         bought_pot.json:1 sales  40    7 click other_sku online false last_touch USD
         bought_pot.json:1 units   1   30 click other_sku online false last_touch -''')
+
+# A report that pandas has been at: a missing id made every id of the column a float, and 17 digits are more than a float holds
+GOLDEN['ids as floats'] = dict(
+    name='sp_pandas.json', fault='a JSON number with a point or an exponent is rounded to a float before it is read as an id',
+    text='''[
+        {"date": "2026-09-01", "campaignId": 281474976710677123.0, "adGroupId": 5.0, "advertisedAsin": "B000000001", "impressions": 10, "clicks": 1, "cost": 1, "campaignBudgetCurrencyCode": "USD", "sales7d": 2},
+        {"date": "2026-09-01", "campaignId": 2.8147497671067712e+17, "adGroupId": 5.0, "advertisedAsin": "B000000001", "impressions": 10, "clicks": 1, "cost": 1, "campaignBudgetCurrencyCode": "USD", "sales7d": 2},
+        {"date": "2026-09-01", "campaignId": 333.0, "adGroupId": null, "advertisedAsin": "B000000001", "impressions": 10, "clicks": 1, "cost": 1, "campaignBudgetCurrencyCode": "USD", "sales7d": 2}]''',
+    delivery=[dict(source_row=3, event_date='2026-09-01', campaign_id='333', retailer='amazon', retailer_item_id='B000000001', impressions=10, clicks=1, spend='1', currency='USD')],
+    attributed='3 sales 2 7 click total online false last_touch USD',
+    quarantined=[(1, 'a spreadsheet has rounded this id'), (2, 'a spreadsheet has rounded this id')])

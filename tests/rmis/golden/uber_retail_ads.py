@@ -47,3 +47,12 @@ GOLDEN['every length of GTIN'] = dict(
         3 units    0 14 click total online false unknown -
         3 sales    0 14 click total online false unknown JPY''',
     quarantined=[(5, 'not a GTIN, or its check digit is wrong')])
+
+# Placements (day_of is a day with a midnight, as text): a level of each is told, two reports that only the second level tells apart are two rows, and figures by the day of the order are not those by the day of the click
+GOLDEN['placements in two reports'] = dict(
+    reports={n: 'day_of,ad_account_id,campaign_id,ad_group_id,currency_code,placement_l1,placement_l2,keyword,impressions,clicks,ad_spend,orders_7d_on_order_date\n' + row for n,row in (
+        ('feed.csv', '2026-09-03 00:00:00,a,c,g,USD,Browse,Home Feed,,600,3,4.50,1\n'), ('filtered.csv', '2026-09-03 00:00:00,a,c,g,USD,Browse,Filtered Feed,,90,0,0,0\n2026-09-03 00:00:00,a,c,g,USD,Search,Results,iced tea,40,2,2.20,1\n'))},
+    delivery=[
+        dict(source_report='feed.csv', source_row=2, event_date='2026-09-03', timezone='UTC', account_id='a', campaign_id='c', ad_group_id='g', placement='Browse', retailer='uber', impressions=600, clicks=3, spend='4.5', currency='USD'),
+        dict(source_report='filtered.csv', source_row=2, event_date='2026-09-03', timezone='UTC', account_id='a', campaign_id='c', ad_group_id='g', placement='Browse', retailer='uber', impressions=90, clicks=0, spend='0', currency='USD'),
+        dict(source_report='filtered.csv', source_row=3, event_date='2026-09-03', timezone='UTC', account_id='a', campaign_id='c', ad_group_id='g', placement='Search', keyword_text='iced tea', retailer='uber', impressions=40, clicks=2, spend='2.2', currency='USD')])

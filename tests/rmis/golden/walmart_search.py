@@ -69,3 +69,18 @@ GOLDEN['in store'] = dict(
         2 units  7    30 click total     online   false last_touch -
         2 sales 33.3  14 click total     online   true  last_touch USD
         3 orders 0    14 click total     in_store false last_touch -''')
+
+# Two reports of one keyword and day, one of each match type, are not the same row told twice; pulled again, only its own is replaced
+GOLDEN['match types in three reports'] = dict(
+    reports={
+        'broad.csv': 'date,campaignId,adGroupId,biddedKeywords,matchType,numAdsShown,numAdsClicks,adSpend,attributedSales14days\n2026-09-04,100,200,kettle,broad,900,20,9.10,0.00\n',
+        'exact.csv': 'date,campaignId,adGroupId,biddedKeywords,matchType,numAdsShown,numAdsClicks,adSpend,attributedSales14days\n2026-09-04,100,200,kettle,exact,80,4,2.46,59.94\n',
+        'exact_again.csv': 'date,campaignId,adGroupId,biddedKeywords,matchType,numAdsShown,numAdsClicks,adSpend,attributedSales14days\n2026-09-04,100,200,kettle,exact,80,4,2.46,79.92\n'},
+    given={'broad.csv': dict(as_of='2026-10-20'), 'exact.csv': dict(as_of='2026-10-20'), 'exact_again.csv': dict(as_of='2026-10-21')},
+    delivery=[
+        dict(source_report='broad.csv', source_row=2, event_date='2026-09-04', campaign_id='100', ad_group_id='200', keyword_text='kettle', retailer='walmart', impressions=900, clicks=20, spend='9.1', currency='USD', as_of='2026-10-20', final=True),
+        dict(source_report='exact_again.csv', source_row=2, event_date='2026-09-04', campaign_id='100', ad_group_id='200', keyword_text='kettle', retailer='walmart', impressions=80, clicks=4, spend='2.46', currency='USD', as_of='2026-10-21', final=True)],
+    attributed='''
+        broad.csv:2       sales  0    14 click total online false last_touch USD
+        exact_again.csv:2 sales 79.92 14 click total online false last_touch USD''',
+    superseded=[('exact.csv', 2, 'exact_again.csv', 2)])
