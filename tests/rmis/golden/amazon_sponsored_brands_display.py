@@ -63,3 +63,19 @@ GOLDEN['matched targets'] = dict(
         2 orders 0 14 click_or_view total    online false last_touch -
         2 orders 0 14 click         total    online false last_touch -
         2 add_to_cart 0 14 unknown unknown unknown - last_touch -''')
+
+# Keywords of Sponsored Brands: keywordText, not keyword; viewableImpressions, not impressionsViews; the other match type of a keyword, in another report, is another row; a campaign without costType may count views, too
+GOLDEN['keywords in two reports'] = dict(
+    reports={
+        'sb_broad.json': '[{"date": "2026-09-07", "campaignId": 7, "campaignName": "Brand", "adGroupId": 8, "adGroupName": "Tea", "keywordId": 281474976710677001, "keywordText": "tea", "matchType": "BROAD", "costType": "CPC", "impressions": 500, "viewableImpressions": 420, "clicks": 6, "cost": 3.3, "campaignBudgetCurrencyCode": "USD", "purchases": 2, "purchasesPromoted": 1, "sales": 30, "newToBrandSales": 0}]',
+        'sb_exact.json': '[{"date": "2026-09-07", "campaignId": 7, "campaignName": "Brand", "adGroupId": 8, "adGroupName": "Tea", "keywordId": 281474976710677002, "keywordText": "tea", "matchType": "EXACT", "impressions": 60, "viewableImpressions": null, "clicks": 2, "cost": 1.9, "campaignBudgetCurrencyCode": "USD", "purchases": 0, "purchasesPromoted": null, "sales": 0, "newToBrandSales": null}]'},
+    delivery=[
+        dict(source_report='sb_broad.json', source_row=1, event_date='2026-09-07', campaign_id='7', campaign_name='Brand', ad_group_id='8', ad_group_name='Tea', keyword_text='tea', retailer='amazon', impressions=500, viewable_impressions=420, clicks=6, spend='3.3', currency='USD'),
+        dict(source_report='sb_exact.json', source_row=1, event_date='2026-09-07', campaign_id='7', campaign_name='Brand', ad_group_id='8', ad_group_name='Tea', keyword_text='tea', retailer='amazon', impressions=60, viewable_impressions=None, clicks=2, spend='1.9', currency='USD')],
+    attributed='''
+        sb_broad.json:1 orders 2 14 click         total    online false last_touch -
+        sb_broad.json:1 orders 1 14 click         same_sku online false last_touch -
+        sb_broad.json:1 sales 30 14 click         total    online false last_touch USD
+        sb_broad.json:1 sales  0 14 click         total    online true  last_touch USD
+        sb_exact.json:1 orders 0 14 click_or_view total    online false last_touch -
+        sb_exact.json:1 sales  0 14 click_or_view total    online false last_touch USD''')
