@@ -172,5 +172,5 @@ def detect(
     if share >= least and known >= 3 and (share >= 1.2 * second or others < known == len(columns)): return next(d for d in dialects if d.network == best)
     near = ', '.join(f'{n} knows {k} of {len(columns)} ({s:.0%} of the evidence)' for n,(s,k) in tried[:4] if k)
     report = f'The nearest: {near}' if near else f'None of {", ".join(n for n,_ in tried)} knows any of them'
-    raise ReportError(f'No dialect fits the columns {", ".join(columns[:8])}{" …" if len(columns) > 8 else ""}. {report}.',
+    raise ReportError(f'No dialect fits the columns {", ".join(c[:40] for c in columns[:8])}{" …" if len(columns) > 8 else ""}. {report}.',
                       'Say which network it is (network=, in a shell --network or -p network=), or write a dialect for it: `rmn_lora.rmis.dialects` says how.')
