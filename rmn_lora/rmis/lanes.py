@@ -19,7 +19,7 @@ from .events import EventPlan, read_events
 from .plan import RAW, Plan, attributed_rows, delivery_rows, empty, first_problem, identity, marked, suspect, typed_rows
 from .reports import LINE, Report
 from .schema import QUARANTINE
-from .values import AMOUNTS, writes_commas
+from .values import AMOUNTS, DOUBTFUL, is_whole_upc, present, read_gtin, writes_commas
 
 # %% ../../nbs/11e_rmis.lanes.ipynb #78aa051d
 FOLDERS = ('delivery', 'attributed', 'events', 'quarantine', 'suspects')
@@ -103,17 +103,31 @@ def _slow(plan:Plan, report:Report, folder:Path, part:str, anchor:list[str]) -> 
         delivery_rows(plan, good.lazy(), report.name).collect().write_parquet(folder/'delivery'/f'{part}.{k}.parquet')
         attributed_rows(plan, good.lazy(), report.name).collect().write_parquet(folder/'attributed'/f'{part}.{k}.parquet')
 
+# %% ../../nbs/11e_rmis.lanes.ipynb #30855c65
 def _mark(plan:Plan, report:Report) -> str: # A note, if commas were found
     "Look up the decimal mark of a report, where nobody has stated it."
-    amounts = [RAW + c.name for c in plan.used if c.unit in AMOUNTS or c.unit == 'percent']
-    if plan.decimal or report.kind != 'csv' or not writes_commas(marked(report).select(amounts).head(1000).collect()): return ''
+    amounts = [c.name for c in plan.used if c.unit in AMOUNTS or c.unit == 'percent'] + [n for c in plan.dialect.columns if c.field.startswith('derived.') for n in [plan.spelt.get(c.name.casefold())] if n]
+    if plan.decimal or report.kind != 'csv' or not writes_commas(marked(report).select(pl.col(RAW + n) for n in amounts).head(1000).collect()): return ''
     plan.decimal = ','
     return f"{report.name} writes decimal commas, and was read so (decimal='.' says otherwise)."
 
+def _check_digits(plan:Plan, report:Report) -> str: # A note, if they are there
+    "Look through a column whose UPCs should lack their check digits."
+    i = next((i for i,c in enumerate(plan.used) if c.unit == 'upc'), None)
+    if i is None: return ''
+    raw = pl.col(RAW + plan.used[i].name)
+    codes = marked(report).select(raw).unique().filter(present(raw).is_not_null()).select(holds=read_gtin(raw).is_not_null(), whole=is_whole_upc(raw), twelve=raw.str.strip_chars().str.len_bytes() == 12).collect(engine='streaming')
+    if codes.height >= 3 and codes['holds'].all():
+        plan.used[i] = plan.used[i].model_copy(update={'unit': 'gtin'})
+        return f'{report.name} writes every {plan.used[i].name} with its check digit, where {plan.dialect.title} is known to write none, and was read so.'
+    if codes['whole'].any() and codes['whole'].sum() == codes['twelve'].sum(): plan.used[i] = plan.used[i].model_copy(update={'unit': DOUBTFUL})
+    return ''
+
+# %% ../../nbs/11e_rmis.lanes.ipynb #0226689d
 def _facts(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path, part:str) -> FileResult:
     "Both lanes for a report of figures; the counts are taken from what was written."
     plan = Plan(dialect, report.columns, given)
-    note = _mark(plan, report)
+    note = ' '.join(filter(None, (_mark(plan, report), _check_digits(plan, report))))
     anchor = _anchor(report, marked(report))
     total = _fast(plan, report, {t: folder/t/f'{part}.parquet' for t in FOLDERS}, anchor)
     _slow(plan, report, folder, part, anchor)

@@ -15,10 +15,10 @@ from typing import Any
 import polars as pl
 import polars_hash as plh
 from ..errors import ReportError
-from .dialects import NUMBERS, OPEN, Column, Decided, Dialect
+from .dialects import NUMBERS, OPEN, Column, Decided, Dialect, Stated
 from .reports import LINE, MORE, Report
 from .schema import ATTRIBUTED, BASES, CHANNELS, DELIVERY, EVENT_TYPES, MATCHES, MODELS, SPEND_BASES
-from .values import AMOUNTS, WHY, is_foreign, present, read
+from .values import AMOUNTS, SERIAL, WHY, is_foreign, present, read
 
 # %% ../../nbs/11c_rmis.plan.ipynb #bc45b536
 GIVEN = ('window_days', 'basis', 'product_match', 'channel', 'ntb', 'model', 'currency', 'timezone', 'spend_basis', 'restated_days', 'event_date', 'event_type', 'as_of', 'date_order', 'decimal')
@@ -35,8 +35,16 @@ def check_given(dialect:Dialect, given:Mapping[str, Any]) -> None: # Raises `Rep
         elif name == 'currency': good,fix = bool(re.fullmatch('[A-Z]{3}', str(value))), 'a code of ISO 4217, as USD'
         else: good,fix = True, ''
         if not good: raise ReportError(f'{name} of {dialect.network} is given as {value!r}.', f'Give {fix}.')
+        said = getattr(dialect, name, None) if name not in ('date_order', 'decimal') else None
+        _agree(dialect, name, value, [said.value] if isinstance(said, Stated) else [said])
 
+def _agree(dialect:Dialect, name:str, value:Any, said:list[Any]) -> None: # Raises `ReportError`
+    "Refuse a given value that nothing takes, since the dialect says something else."
+    if value is None or not said or any(s in OPEN or s == value for s in said): return
+    words = dict.fromkeys(f'what {s.by} says' if isinstance(s, Decided) else str(s) for s in said)
+    raise ReportError(f'{name} of {dialect.network} is given as {value!r}, but its dialect says {", ".join(words)}.', 'Leave it out, or write a dialect of your own that says otherwise.')
 
+# %% ../../nbs/11c_rmis.plan.ipynb #a63ce4dd
 class Plan:
     "How one report's columns become canonical ones."
     def __init__(self, dialect:Dialect, columns:Iterable[str], given:Mapping[str, Any]):
@@ -49,6 +57,8 @@ class Plan:
             if len(names) > 1: raise ReportError(f'Two columns have one name: {names[0]!r} and {names[1]!r}.', 'Rename the one that is not meant, or export the report again.')
         special = {names[0] for c,names in found if c.beside}
         self.used = [c.model_copy(update={'name': names[0]}) for c,names in found if c.beside or names[0] not in special]
+        for name in ('window_days', 'basis', 'product_match', 'channel', 'ntb', 'model'):
+            _agree(dialect, name, given.get(name), [getattr(c, name) if name != 'model' else c.model or self.stated(name) for c in self.used if c.field.startswith('attributed.')])
         self.spelt,self.only = {k: v[0] for k,v in spelt.items()}, {}
         self.targets: dict[tuple, list[int]] = {}
         for i,c in enumerate(self.used):
@@ -145,6 +155,7 @@ def first_problem(plan:Plan, report:Report) -> pl.Expr: # struct(column, value, 
         c = plan.used[plan.targets[('event_date',)][0]]
         found.append(fault(present(_raw(c)).is_null() & pl.col('day').is_null(), c.name, _raw(c), 'the date is missing'))
     for i,c in enumerate(plan.used):
+        if c.unit in ('date', 'timestamp'): found.append(fault(_raw(c).str.contains(SERIAL) & pl.col(f't{i}').is_null(), c.name, _raw(c), WHY['serial']))
         kind = c.unit if c.unit not in NUMBERS else 'count' if DELIVERY.get(c.field) == pl.Int64 else 'number'
         found.append(fault(present(_raw(c)).is_not_null() & pl.col(f't{i}').is_null(), c.name, _raw(c), WHY.get(kind, 'cannot be read').format(plan.order)))
         if c.unit in AMOUNTS: found.append(fault(is_foreign(_raw(c), pl.col('money')), c.name, _raw(c), pl.format('the sign or code is not that of {}', pl.col('money').fill_null(NOWHERE))))
