@@ -381,3 +381,62 @@ def test_no_amount_is_read_a_hundred_times_too_large(tmp_path):
             spend = run.delivery.filter(retailer_item_id='B').collect()['spend'].cast(pl.Float64).to_list()
             true = float(later.replace('.', '').replace(',', '.')) if later.rfind(',') > later.rfind('.') else float(later.replace(',', ''))
             assert spend in ([], [true]), (first, later)
+
+
+# Two reports in one file, values that are none
+
+def test_two_reports_in_one_file_are_told_apart(tmp_path):
+    second = 'date,accountId,campaignId,lineItemId,impressions,clicks,spend,attributedSales\n2026-09-01,1,2,3,10,1,2,4\n'
+    (tmp_path/'w.csv').write_text(HEAD + ROW + second)
+    with pytest.raises(ReportError, match='w.csv has another header in line 3: date, accountId.*Cut it'): DataHarmonizer().harmonize(tmp_path/'w.csv', tmp_path/'out', quiet=True)
+    run = harmonize(tmp_path, HEAD + ROW + '\ufeff' + HEAD + ROW)
+    assert aside(run, 'line', 'reason') == [(3, 'the header again')]
+
+@pytest.mark.parametrize('nested', [{'a': 1}, ['1'], [1, 2], [{'a': 1}], [[]], []])
+@pytest.mark.parametrize('form', ['jsonl', 'parquet'])
+def test_a_list_is_no_id(tmp_path, nested, form):
+    good = dict(zip(HEAD.strip().split(','), ROW.strip().split(',')))
+    if form == 'jsonl': run = harmonize(tmp_path, json.dumps(good | {'itemId': nested}) + '\n' + json.dumps(good | {'itemId': '[2026] a {b}'}), 'w.jsonl')
+    else:
+        pl.DataFrame([good | {'itemId': nested}], strict=False).write_parquet(tmp_path/'w.parquet')
+        run = DataHarmonizer().harmonize(tmp_path/'w.parquet', tmp_path/'out', quiet=True)
+    (line,column,reason), = aside(run, 'line', 'column', 'reason')
+    assert (line, column) == (1, 'itemId') and reason.startswith('a list or an object') and run.rows_out == (form == 'jsonl')
+
+
+# Totals that do not say so
+
+CAMPAIGNS = 'Campaign,Impressions,Clicks,Ad Spend,Conversions,Unit Sales,Sales Revenue\n'
+THREE = 'A,10,1,5.00,1,1,20\nB,20,2,10.00,2,2,40\nC,40,3,20.00,2,2,40\n'
+
+@pytest.mark.parametrize('name', ['', 'All campaigns', 'Overall', '—', '-', 'Σ'])
+def test_a_row_that_is_the_sum_of_all_others_is_no_campaign(tmp_path, name):
+    run = harmonize(tmp_path, CAMPAIGNS + THREE + f'{name},70,6,"$35.00",5,5,100\n', given={'citrusad': {'currency': 'USD'}})
+    assert aside(run, 'line', 'reason') == [(5, 'a row of totals: each figure is the sum of all others')]
+    assert run.delivery.collect()['impressions'].sum() == 70 and run.attributed.filter(metric='sales').collect()['value'].sum() == 100
+    assert json.loads(aside(run, 'row')[0][0])['Sales Revenue'] == '100'
+
+def test_a_nameless_sum_is_seen_wherever_it_stands(tmp_path):
+    assert aside(harmonize(tmp_path, CAMPAIGNS + ',70,6,35.00,5,5,100\n' + THREE), 'line') == [(2,)]
+
+@pytest.mark.parametrize('text', [
+    'A,10,1,5.00,1,1,20\nAll,10,1,5.00,1,1,20\n', # one other row: a copy as likely as a sum
+    THREE + 'D,70,6,35.01,5,5,100\n', THREE + 'D,70,7,35.00,5,5,100\n', # not the sum in all
+    'D,70,6,35.00,5,5,100\n' + THREE, # a name, and not the last
+    'A,0,0,0,1,1,20\nB,0,0,0,2,2,40\nC,0,0,0,3,3,60\n', # nothing was delivered
+    'A,1,0,0,,,\nB,1,0,0,,,\nC,2,0,0,,,\n']) # one figure alone may be chance
+def test_a_campaign_that_only_looks_like_a_sum_stays(tmp_path, text):
+    assert harmonize(tmp_path, CAMPAIGNS + text).quarantined == 0
+
+def test_a_report_with_days_has_no_such_sums(tmp_path):
+    rows = [ROW.replace('5551', k) for k in ('', '', '')]
+    assert harmonize(tmp_path, HEAD + ''.join(rows[:2]) + rows[2].replace('1000,10,12.50,40.00,2', '2000,20,25.00,80.00,4')).quarantined == 0
+
+def test_ids_make_a_row_no_total(tmp_path):
+    target = 'Advertiser ID,TCIN,Impressions,Clicks,Spend,Orders,Sales\n7,1,10,1,1.00,1,5\n7,2,20,2,2.00,1,5\n'
+    assert harmonize(tmp_path, target + '7,3,30,3,3.00,2,10\n').quarantined == 0
+    assert aside(harmonize(tmp_path, target + '7,,30,3,3.00,2,10\n'), 'line') == [(4,)]
+
+def test_an_open_quote_does_not_hide_a_total(tmp_path):
+    run = harmonize(tmp_path, CAMPAIGNS + '"two\nlines",10,1,5.00,1,1,20\n' + THREE + 'All,80,7,40.00,6,6,120\n')
+    assert aside(run, 'line') == [(7,)]
