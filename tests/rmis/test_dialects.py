@@ -91,3 +91,11 @@ def test_a_translated_header(tmp_path):
     run = DataHarmonizer(dialects=[own]).harmonize(tmp_path/'a.csv', tmp_path/'out', quiet=True)
     assert run.files[0].network == 'laden' and run.delivery.select('clicks', pl.col('spend').cast(pl.Float64)).collect().rows() == [(3, 1.5)]
     with pytest.raises(ValueError, match='Datum: listed 2 times'): Dialect(network='x', title='X', columns=(*own.columns, Column(name='Datum', field='period_end', unit='date', status='inferred')))
+
+@pytest.mark.parametrize('header', ['Date,Campaign,Impressions,Clicks,Spend,Orders,Sales', 'Date,Impressions,Clicks,Spend,Sales', 'Date,Campaign Name,Impressions,Clicks,Spend,Attributed Sales', 'Campaign,Impressions,Clicks,Ad Spend,Conversions'])
+def test_words_of_the_trade_name_no_network(header):
+    with pytest.raises(ReportError, match='(Any network might write|No dialect fits) the columns .*knows . of .*network='): detect(header.split(','))
+
+def test_the_candidates_are_named():
+    with pytest.raises(ReportError, match='Any network might write.*target_roundel knows 6 of 7.*instacart_ads knows'): detect('Date,Campaign,Impressions,Clicks,Spend,Orders,Sales'.split(','))
+    assert detect('Date,TCIN,Impressions,Clicks,Spend,Orders,Sales'.split(',')).network == 'target_roundel'

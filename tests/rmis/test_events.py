@@ -37,7 +37,8 @@ def test_what_nobody_says_is_unknown(tmp_path):
 @pytest.mark.parametrize(('change', 'column', 'why'), [
     ({'occurredAt': '2026-09-01 12:00:00'}, 'occurredAt', 'offset'), ({'occurredAt': None}, 'occurredAt', 'missing'), ({'id': ''}, 'id', 'missing'), ({'channel': 'billboard'}, 'channel', 'onsite'),
     ({'items': 'none'}, 'items', 'list'), ({'items': {'productId': '1'}}, 'items', 'list'), ({'items': [1, 2]}, 'items', 'list'), ({'items': [{'productId': {'a': 1}}]}, 'items', 'list'),
-    ({'items': [{'productId': '1', 'unitPrice': 1}, {'productId': '2', 'unitPrice': 'x'}]}, 'items[].unitPrice', 'only one way'), ({'items': [{'productId': '1', 'quantity': 1.5}]}, 'items[].quantity', 'whole')])
+    ({'items': [{'productId': '1', 'unitPrice': 1}, {'productId': '2', 'unitPrice': 'x'}]}, 'items[].unitPrice', 'only one way'), ({'items': [{'productId': '1', 'quantity': 1.5}]}, 'items[].quantity', 'whole'),
+    ({'items': [{'productId': '1', 'quantity': 0}]}, 'items[].quantity', 'less than 1'), ({'items': [{'productId': '1', 'quantity': -1}]}, 'items[].quantity', 'whole'), ({'items': [{'productId': '1', 'unitPrice': 1}, {'productId': '2', 'unitPrice': -0.5}]}, 'items[].unitPrice', 'less than 0')])
 def test_one_bad_value_keeps_its_event_out_and_no_other(tmp_path, change, column, why):
     run = harmonize(tmp_path, [GOLDEN[1], GOLDEN[0] | change, GOLDEN[1] | {'id': '9'}])
     (line,at,reason,row), = run.quarantine.select('line', 'column', 'reason', 'row').collect().rows()
