@@ -14,11 +14,12 @@ from typing import Any
 import polars as pl
 
 from ..errors import ReportError
+from ..parallel import side_by_side
 from .dialects import NUMBERS, Dialect, list_dialects, load_dialect
 from .events import EventPlan, read_events
-from .plan import RAW, Plan, attributed_rows, delivery_rows, empty, first_problem, identity, marked, suspect, typed_rows
+from .plan import RAW, Plan, attributed_rows, delivery_rows, empty, first_problem, identity, marked, suspect, typed_rows, with_hashes
 from .reports import LINE, Report
-from .schema import DELIVERY, MONEY, QUARANTINE
+from .schema import DELIVERY, MONEY, QUARANTINE, TABLES
 from .values import AMOUNTS, DOUBTFUL, is_whole_upc, present, read_gtin, writes_commas
 
 # %% ../../nbs/11e_rmis.lanes.ipynb #78aa051d
@@ -77,33 +78,47 @@ def _height(folder:Path, table:str, parts:str) -> int:
     files = list((folder/table).glob(parts))
     return pl.scan_parquet(files, glob=False).select(pl.len()).collect().item() if files else 0
 
-def _fast(plan:Plan, report:Report, into:dict[str, Path], anchor:list[str]) -> int:
+def _written(folder:Path, table:str, part:str) -> pl.LazyFrame:
+    "What was written of a report."
+    files = sorted((folder/table).glob(f'{part}*.parquet'))
+    return pl.scan_parquet(files, glob=False) if files else TABLES[table].schema.to_frame().lazy()
+
+def _keep(plan:Plan, rows:pl.DataFrame, name:str, folder:Path, part:str) -> None:
+    "Write rows into both tables."
+    for table,made in (('delivery', delivery_rows), ('attributed', attributed_rows)): made(plan, rows.lazy(), name).collect().write_parquet(folder/table/f'{part}.parquet', **SINK)
+
+
+# %% ../../nbs/11e_rmis.lanes.ipynb #09de9057
+def _fast(plan:Plan, report:Report, folder:Path, part:str, anchor:list[str]) -> int:
     "The fast lane; returns the number of rows that were read."
-    rows = marked(report)
-    typed = typed_rows(plan, rows, False)
-    typed = typed.with_columns(suspect=suspect(plan, report, anchor))
-    clean,raw = typed.filter(~pl.col('suspect')), rows.collect_schema().names()
-    sinks = [delivery_rows(plan, clean, report.name).sink_parquet(into['delivery'], lazy=True, **SINK),
-             attributed_rows(plan, clean, report.name).sink_parquet(into['attributed'], lazy=True, maintain_order=False, **SINK),
-             typed.filter(pl.col('suspect')).select(raw).sink_parquet(into['suspects'], lazy=True, **SINK)]
-    return pl.collect_all([rows.select(pl.len()), *sinks], engine='streaming')[0].item()
+    figures,own = sum(len(t) > 1 for t in plan.targets), [RAW + c for c in report.columns]
+    needed = {e for c in plan.only.values() if c is not None for e in c.meta.root_names()}
+    def one(batch):
+        place,text = batch
+        rows = with_hashes(plan, typed_rows(plan, text, False)).with_columns(suspect=suspect(plan, report, anchor))
+        if (odd := rows['suspect']).any(): text.filter(odd).write_parquet(folder/'suspects'/f'{part}.f{place:04d}.parquet', **SINK)
+        rows = rows.drop([c for c in own if c not in needed])
+        _keep(plan, rows.filter(~odd) if odd.any() else rows, report.name, folder, f'{part}.f{place:04d}')
+        return text.height
+    return sum(side_by_side(one, enumerate(marked(report).collect_batches(chunk_size=2_000_000 // max(10, figures)))))
 
 # %% ../../nbs/11e_rmis.lanes.ipynb #ed91b5fc
 def _whole(report:Report) -> pl.Expr: return pl.struct([pl.col(RAW + c).alias(c) for c in report.columns]).struct.json_encode() # a row as JSON
 
 def _slow(plan:Plan, report:Report, folder:Path, part:str, anchor:list[str]) -> None:
     "The slow lane: suspects are repaired or put into the quarantine, a batch at a time."
-    suspects = pl.scan_parquet(folder/'suspects'/f'{part}.parquet', glob=False)
-    if report.kind == 'csv': suspects = _count_fields(report, suspects, anchor)
     report.refused.write_parquet(folder/'quarantine'/f'{part}.parquet')
+    if not (files := sorted((folder/'suspects').glob(f'{part}.*.parquet'))): return
+    suspects = pl.scan_parquet(files, glob=False)
+    if report.kind == 'csv': suspects = _count_fields(report, suspects, anchor)
     for k,batch in enumerate(suspects.collect_batches(chunk_size=BATCH)):
-        judged = typed_rows(plan, batch.lazy(), True).with_columns(problem=first_problem(plan, report)).collect()
+        judged = with_hashes(plan, typed_rows(plan, batch, True)).with_columns(problem=first_problem(plan, report))
         good,bad = judged.filter(pl.col('problem').is_null()), judged.filter(pl.col('problem').is_not_null()).unnest('problem')
         if report.kind == 'csv' and bad.height: _second_header(plan, report, bad)
         aside = bad.select(pl.col('column', 'value', 'reason'), source_report=pl.lit(report.name), line=LINE, row=_whole(report))
         aside.select(QUARANTINE.names()).write_parquet(folder/'quarantine'/f'{part}.{k}.parquet')
-        delivery_rows(plan, good.lazy(), report.name).collect().write_parquet(folder/'delivery'/f'{part}.{k}.parquet')
-        attributed_rows(plan, good.lazy(), report.name).collect().write_parquet(folder/'attributed'/f'{part}.{k}.parquet')
+        _keep(plan, good, report.name, folder, f'{part}.{k}')
+
 
 # %% ../../nbs/11e_rmis.lanes.ipynb #30855c65
 def _mark(plan:Plan, report:Report) -> str: # A note, if commas were found
@@ -137,7 +152,7 @@ def _second_header(plan:Plan, report:Report, bad:pl.DataFrame) -> None: # Raises
 # %% ../../nbs/11e_rmis.lanes.ipynb #3ca76bee
 def _sum_row(plan:Plan, report:Report, folder:Path, part:str) -> pl.DataFrame|None:
     "The row that is the sum of all others, in a report without days."
-    rows = pl.scan_parquet([*(folder/'delivery').glob(f'{part}*.parquet')], glob=False)
+    rows = _written(folder, 'delivery', part)
     figures = [c for c,t in DELIVERY.items() if t in (pl.Int64, MONEY) and (c,) in plan.targets]
     n,last,*sums = rows.select(n=pl.len(), last=pl.col('source_row').max(), **{c: pl.col(c).sum() for c in figures}).collect(engine='streaming').row(0)
     if n < 3 or not figures: return None
@@ -146,7 +161,7 @@ def _sum_row(plan:Plan, report:Report, folder:Path, part:str) -> pl.DataFrame|No
     told = pl.sum_horizontal([s & (pl.col(c) > 0) for s,c in zip(is_sum, figures)])
     found = rows.filter(no_id, pl.all_horizontal([s.fill_null(True) for s in is_sum])).select('source_row', told=told).filter(pl.col('told') > 0).collect()
     for line,k in found.rows():
-        row = typed_rows(plan, marked(report).filter(pl.col(LINE) == line), True).collect()
+        row = typed_rows(plan, marked(report).filter(pl.col(LINE) == line).collect(), True)
         names = row.select(**{n: e for n,e in identity(plan).items() if n not in ('retailer', 'account_id')})
         if not any(names.row(0)) or line == last and k > 1: return row
     return None
@@ -168,12 +183,12 @@ def _facts(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path,
     plan = Plan(dialect, report.columns, given)
     note = ' '.join(filter(None, (_mark(plan, report), _check_digits(plan, report))))
     anchor = _anchor(report, marked(report))
-    total = _fast(plan, report, {t: folder/t/f'{part}.parquet' for t in FOLDERS}, anchor)
+    total = _fast(plan, report, folder, part, anchor)
     _slow(plan, report, folder, part, anchor)
     _take_out_total(plan, report, folder, part)
     delivery,attributed,quarantined = (_height(folder, t, f'{part}*.parquet') for t in ('delivery', 'attributed', 'quarantine'))
     repaired = _height(folder, 'delivery', f'{part}.[0-9]*.parquet')
-    days = pl.scan_parquet(list((folder/'delivery').glob(f'{part}*.parquet')), glob=False).select(first=pl.col('event_date').min(), last=pl.max_horizontal(pl.col('event_date', 'period_end').max())).collect().row(0)
+    days = _written(folder, 'delivery', part).select(first=pl.col('event_date').min(), last=pl.max_horizontal(pl.col('event_date', 'period_end').max())).collect().row(0)
     first,last = (str(d) if d else None for d in days)
     return FileResult(report.name, dialect.network, total + report.refused.height, delivery, repaired, quarantined, attributed,
                       part=part, note=note, as_of=str(day) if (day := plan.stated('as_of')) else None, first=first, last=last, grain=tuple(identity(plan)), figures=tuple(sorted({c.name for c in plan.used if c.unit in NUMBERS})), restated_days=plan.stated('restated_days'))
@@ -201,8 +216,10 @@ def harmonize_file(
     folder:Path, # Of the tables; each gets parts
     part:str, # What those are called
 ) -> FileResult: # Raises `ReportError` if a row is lost
-    "One report into the parts of tables."
-    for t in FOLDERS: (folder/t).mkdir(parents=True, exist_ok=True)
+    "One report into the parts of tables; parts of an attempt that broke off are written anew."
+    for t in FOLDERS:
+        (folder/t).mkdir(parents=True, exist_ok=True)
+        for old in (folder/t).glob(f'{part}.*parquet'): old.unlink()
     result = (_events if dialect.table == 'events' else _facts)(report, dialect, given, folder, part)
     if result.rows_in != result.rows_out + result.quarantined: raise ReportError(f'{report.name}: {result.rows_in} rows in, but {result.rows_out} out and {result.quarantined} quarantined.', 'Please report this with the file.')
     return result

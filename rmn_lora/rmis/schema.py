@@ -42,7 +42,7 @@ DELIVERY = _schema({
     'impressions': pl.Int64, 'viewable_impressions': pl.Int64, 'measurable_impressions': pl.Int64, 'invalid_impressions': pl.Int64,
     'clicks': pl.Int64, 'invalid_clicks': pl.Int64,
     'spend': MONEY, 'spend_basis': pl.Enum(SPEND_BASES), 'currency': pl.String,
-    'as_of': pl.Date, 'final': pl.Boolean, 'report_key': pl.String, 'source_row_hash': pl.UInt64})
+    'as_of': pl.Date, 'final': pl.Boolean, 'report_key': pl.UInt64, 'source_row_hash': pl.UInt64})
 
 ATTRIBUTED = _schema({
     'source_report': pl.String, 'source_row': pl.Int64,
@@ -87,7 +87,7 @@ ABOUT = {
     'spend': 'currency units', 'spend_basis': 'null where the network does not say',
     'currency': 'ISO 4217; null where only the account knows it (and for counts)',
     'as_of': 'day on which the report was pulled', 'final': 'past the restatement horizon and the window; null unless `as_of` is known',
-    'report_key': 'what tells the row from others of its network: day, campaign, item and so on', 'source_row_hash': 'xxHash64 of the row as it stands in the file',
+    'report_key': 'hash of what tells the row from others of its network: day, campaign, item and so on', 'source_row_hash': 'hash of the row as it stands in the file (xxHash64 of its cells)',
     'item': 'place in the event, from 1', 'event_time': 'moment in UTC', 'user_id': 'pseudonym', 'auction_id': 'the auction that was won; null where nothing was bought',
     'sponsored': 'whether an ad led to it', 'seller_id': 'brand or seller, for halo', 'unit_price': 'currency units, of one', 'unit_cost': 'currency units, of one',
     'stock': 'units on hand', 'size': 'estimate; not additive', 'rule': 'who belongs to it', 'applies_to': 'field of a creative, or of a campaign', 'parameter': 'of the check, as JSON',

@@ -7,7 +7,7 @@ __all__ = ['NULLS', 'NO_NAME', 'GAP', 'NUMBER', 'THOUSANDS', 'COMMA', 'SIGNS', '
            'FORMATS', 'MIDNIGHT', 'ZEROS', 'MISSING', 'NAMELESS', 'TOUCHED', 'ROUNDED', 'WHOLE', 'DOUBTFUL', 'SERIAL',
            'WHY', 'present', 'plain_number', 'writes_commas', 'is_foreign', 'fast_number', 'slow_number', 'fast_count',
            'slow_count', 'fast_date', 'slow_date', 'check_digit_holds', 'read_gtin', 'is_whole_upc', 'read_upc',
-           'fast_text', 'fast_id', 'slow_id', 'read']
+           'fast_text', 'fast_id', 'slow_id', 'read', 'read_column']
 
 # %% ../../nbs/11b_rmis.values.ipynb #6bd75266
 import re
@@ -186,3 +186,21 @@ def read(
 
 WHY = {'date': 'not a date in this order: {}', 'timestamp': 'not a date or a time', 'moment': 'not a moment with its offset, as 2026-09-30T12:00:00Z', 'scope': 'none of onsite, offsite, in_store', 'gtin': 'not a GTIN, or its check digit is wrong', 'upc': 'not a UPC without its check digit', DOUBTFUL: 'not a UPC without its check digit, or 12 digits that may have it', 'code': 'not a three-letter code', 'serial': "not a date but a spreadsheet's count of days: format the column as a date",
        'id': 'a spreadsheet has rounded this id', 'count': 'not a whole number of at least 0', 'number': 'not a number that can be read in only one way'}
+
+
+# %% ../../nbs/11b_rmis.values.ipynb #a52c7ab6
+def read_column(
+    raw:pl.Series, # Text
+    column:Column,
+    order:str,
+    slow:bool,
+    comma:bool=False,
+) -> pl.Series: # As `read` gives it
+    "A whole column's values."
+    def values(texts): return texts.alias('x').to_frame().select(read(pl.col('x'), column, order, slow, comma)).to_series()
+    if column.unit in NUMBERS and not slow: return values(raw)
+    coded = raw.cast(pl.Categorical(pl.Categories.random()))
+    texts = coded.unique().drop_nulls()
+    if len(texts) > len(raw) // 2: return values(raw)
+    texts = texts.gather(texts.to_physical().arg_sort()) # in the order of their codes, which count from 0
+    return values(texts.cast(pl.String)).gather(coded.to_physical())
