@@ -185,8 +185,9 @@ def _json_names(path:Path, name:str) -> tuple[str, ...]:
     with open_bytes(path) as f: head = f.read(HEAD)
     names: dict[str, None] = {}
     def once(pairs):
-        if twice := next((k for k,n in Counter(k for k,_ in pairs).items() if n > 1), ''): raise ReportError(f'{name} has a record with two keys called {twice!r}.', 'Export it so that each name stands once.')
-        return dict(pairs)
+        if len(record := dict(pairs)) == len(pairs): return record
+        twice = next(k for k,n in Counter(k for k,_ in pairs).items() if n > 1)
+        raise ReportError(f'{name} has a record with two keys called {twice!r}.', 'Export it so that each name stands once.')
     for line in head.decode('utf-8', 'replace').split('\n'):
         try: record = json.loads(line, object_pairs_hook=once)
         except (ValueError, RecursionError): continue # set aside later, or cut off by the end of the head
