@@ -166,8 +166,8 @@ def scores(
     return dict(sorted(got.items(), key=lambda kv: kv[1], reverse=True))
 
 # %% ../../nbs/11_rmis.dialects.ipynb #dbd7e37f
-EVERYDAY = frozenset(('date', 'day', 'campaign', 'campaign name', 'campaign id', 'ad group', 'ad group name', 'placement', 'keyword', 'product', 'sku', 'retailer', 'media', 'channel', 'currency', 'impressions', 'clicks',
-    'spend', 'ad spend', 'cost', 'orders', 'sales', 'revenue', 'units', 'units sold', 'conversions', 'attributed sales', 'attributed units', 'ctr', 'cpc', 'cpm', 'acos', 'roas')) # words of the trade, whichever networks happen to be known here
+EVERYDAY = frozenset(('date', 'day', 'campaign', 'campaign name', 'campaign id', 'ad group', 'placement', 'keyword', 'product', 'sku', 'retailer', 'media', 'channel', 'currency', 'impressions', 'clicks',
+    'spend', 'cost', 'orders', 'sales', 'revenue', 'units', 'conversions', 'ctr', 'cpc', 'cpm', 'acos', 'roas')) # words of the trade, whichever networks happen to be known here
 
 def detect(
     columns:Iterable[str], # A report's header
