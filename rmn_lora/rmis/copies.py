@@ -9,7 +9,7 @@ __all__ = ['BLOCK', 'LONG', 'FOLD', 'ROOM', 'STRANGERS', 'open_bytes', 'blocks',
 import codecs,gzip,zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
 
@@ -29,13 +29,13 @@ def open_bytes(
     if magic == b'PK\x05\x06': raise ReportError(f'{path.name} is a zip that holds no files.', 'Download it again.')
     if magic != b'PK\x03\x04': return open(path, 'rb')
     members = [m for m in zipfile.ZipFile(path).namelist() if not m.endswith(('/', '.DS_Store')) and not m.startswith('__MACOSX/')] # a Mac adds files of its own
-    if '[Content_Types].xml' in members: raise ReportError(f'{path.name} is a document of an Office program, and no workbook that can be read.' if path.suffix == '.xlsx' else f'{path.name} is an Excel workbook.', 'Save the sheet as CSV.' if path.suffix == '.xlsx' else 'Let its name end in .xlsx.')
+    if '[Content_Types].xml' in members: raise ReportError(f'{path.name} is an Excel workbook.', 'Let its name end in .xlsx.')
     if len(members) != 1: raise ReportError(f'{path.name} holds {len(members)} files.', 'Unpack it and name the reports.')
     return zipfile.ZipFile(path).open(members[0]) # type: ignore[return-value]
 
 # %% ../../nbs/10c_rmis.copies.ipynb #93c0dcbc
 def blocks(
-    f:BinaryIO, # Its unpacked bytes
+    f:IO[bytes], # Unpacked
     name:str,
     size:int, # Its size on the disk
     lines:bool=True, # Whether it consists of lines

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Status', 'Unit', 'OPEN', 'NUMBERS', 'Word', 'FOLDER', 'EVERYDAY', 'Decided', 'Column', 'column_faults', 'Stated',
-           'Dialect', 'list_dialects', 'load_dialect', 'scores', 'detect']
+           'Dialect', 'list_dialects', 'load_dialect', 'known_names', 'scores', 'detect']
 
 # %% ../../nbs/11_rmis.dialects.ipynb #5d11e4b8
 from collections import Counter
@@ -147,6 +147,11 @@ def load_dialect(
 # %% ../../nbs/11_rmis.dialects.ipynb #7b35d339
 def _key(name:str) -> str: return name.strip().strip('\ufeff').casefold()
 
+@cache
+def known_names() -> frozenset[str]: # In lower case
+    "Every name that a column has in some dialect that is shipped."
+    return frozenset(_key(n) for d in map(load_dialect, list_dialects()) for c in d.columns for n in (c.name, *c.also))
+
 def scores(
     columns:Iterable[str], # A report's header
     dialects:Iterable[Dialect], # The candidates
@@ -161,8 +166,8 @@ def scores(
     return dict(sorted(got.items(), key=lambda kv: kv[1], reverse=True))
 
 # %% ../../nbs/11_rmis.dialects.ipynb #dbd7e37f
-EVERYDAY = frozenset(('date', 'day', 'campaign', 'campaign name', 'campaign id', 'ad group', 'ad group name', 'placement', 'keyword', 'product', 'sku', 'retailer', 'media', 'channel', 'currency', 'impressions', 'clicks',
-    'spend', 'ad spend', 'cost', 'orders', 'sales', 'revenue', 'units', 'units sold', 'conversions', 'attributed sales', 'attributed units', 'ctr', 'cpc', 'cpm', 'acos', 'roas')) # words of the trade, whichever networks happen to be known here
+EVERYDAY = frozenset(('date', 'day', 'campaign', 'campaign name', 'campaign id', 'ad group', 'placement', 'keyword', 'product', 'sku', 'retailer', 'media', 'channel', 'currency', 'impressions', 'clicks',
+    'spend', 'cost', 'orders', 'sales', 'revenue', 'units', 'conversions', 'ctr', 'cpc', 'cpm', 'acos', 'roas')) # words of the trade, whichever networks happen to be known here
 
 def detect(
     columns:Iterable[str], # A report's header

@@ -17,7 +17,7 @@ import polars as pl
 from ..errors import ReportError
 from .dialects import Dialect, detect, list_dialects, load_dialect
 from .lanes import FileResult, harmonize_file
-from .packages import BOOKS, ENDS, members, open_member
+from .packages import ENDS, book_of, members, open_member
 from .plan import as_date
 from .reports import Report, complete, salvage
 from .restate import SUPERSEDED, restate
@@ -91,8 +91,8 @@ def _swap(part:Path, out:Path) -> None:
 
 def _only_beside(run:HarmonizeRun, reports:Mapping[str, tuple[Path, str]]) -> None:
     "A cover sheet is no fault: what was refused beside a report in the same workbook becomes a note."
-    read = {reports[f.report][0] for f in run.files}
-    for name in [n for n in run.refused if reports[n][1] and reports[n][0] in read and reports[n][0].name.lower().endswith(BOOKS)]: run.notes.append(f'left out {name}: {run.refused.pop(name)}')
+    read = {(reports[f.report][0], book_of(*reports[f.report])) for f in run.files}
+    for name in [n for n in run.refused if (book := book_of(*reports[n])) and (reports[n][0], book) in read]: run.notes.append(f'left out {name}: {run.refused.pop(name)}')
 
 # %% ../../nbs/12_rmis.harmonize.ipynb #68364f0f
 def _is_table(f:Path) -> bool:

@@ -15,7 +15,7 @@ import polars as pl
 
 from ..errors import ReportError
 from ..parallel import side_by_side
-from .dialects import NUMBERS, Dialect, list_dialects, load_dialect
+from .dialects import NUMBERS, Dialect, known_names
 from .events import EventPlan, read_events
 from .plan import RAW, Plan, attributed_rows, delivery_rows, empty, first_problem, identity, marked, suspect, typed_rows, with_hashes
 from .reports import LINE, Report
@@ -143,7 +143,7 @@ def _check_digits(plan:Plan, report:Report) -> str: # A note, if they are there
 # %% ../../nbs/11e_rmis.lanes.ipynb #6a8403a6
 def _second_header(plan:Plan, report:Report, bad:pl.DataFrame) -> None: # Raises `ReportError`
     "Look for the header of another report among the rows that cannot be read."
-    names = {w.casefold() for d in (plan.dialect, *map(load_dialect, list_dialects())) for c in d.columns for w in (c.name, *c.also)}
+    names = known_names() | {w.casefold() for c in plan.dialect.columns for w in (c.name, *c.also)}
     cells = [pl.col(RAW + c).str.strip_chars(' \t\ufeff') for c in report.columns]
     known,filled = pl.sum_horizontal([c.str.to_lowercase().is_in(names) for c in cells]), pl.sum_horizontal([c.is_not_null() for c in cells])
     other = bad.filter(pl.col('reason') != 'the header again', known >= 3, 2 * known >= filled)
@@ -166,6 +166,7 @@ def _sum_row(plan:Plan, report:Report, folder:Path, part:str) -> pl.DataFrame|No
         if not any(names.row(0)) or line == last and k > 1: return row
     return None
 
+# %% ../../nbs/11e_rmis.lanes.ipynb #d4990a79
 def _take_out_total(plan:Plan, report:Report, folder:Path, part:str) -> None:
     "Put a row of totals aside that does not call itself so."
     row = None if ('event_date',) in plan.targets else _sum_row(plan, report, folder, part)
@@ -193,6 +194,7 @@ def _facts(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path,
     return FileResult(report.name, dialect.network, total + report.refused.height, delivery, repaired, quarantined, attributed,
                       part=part, note=note, as_of=str(day) if (day := plan.stated('as_of')) else None, first=first, last=last, grain=tuple(identity(plan)), figures=tuple(sorted({c.name for c in plan.used if c.unit in NUMBERS})), restated_days=plan.stated('restated_days'))
 
+# %% ../../nbs/11e_rmis.lanes.ipynb #9bcdd57e
 def _events(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path, part:str) -> FileResult:
     "A report of events, a batch at a time."
     plan,result = EventPlan(dialect, report.columns, given), FileResult(report.name, dialect.network, report.refused.height, quarantined=report.refused.height, part=part)

@@ -184,6 +184,7 @@ def read(
     if unit == 'code': return pl.when((code := text.str.to_uppercase()).str.contains('^[A-Z]{3}$')).then(code)
     return text
 
+# %% ../../nbs/11b_rmis.values.ipynb #5c47df74
 WHY = {'date': 'not a date in this order: {}', 'timestamp': 'not a date or a time', 'moment': 'not a moment with its offset, as 2026-09-30T12:00:00Z', 'scope': 'none of onsite, offsite, in_store', 'gtin': 'not a GTIN, or its check digit is wrong', 'upc': 'not a UPC without its check digit', DOUBTFUL: 'not a UPC without its check digit, or 12 digits that may have it', 'code': 'not a three-letter code', 'serial': "not a date but a spreadsheet's count of days: format the column as a date",
        'id': 'a spreadsheet has rounded this id', 'count': 'not a whole number of at least 0', 'number': 'not a number that can be read in only one way'}
 

@@ -55,7 +55,7 @@ def test_what_was_not_read_is_an_exit_status_of_pipeline_and_command(reports, fi
 GIVEN = ['harmonize', 'data/criteo.csv', '--out', 'tables']
 
 def test_what_only_the_account_knows_can_be_given(reports):
-    r = CliRunner().invoke(app, [*GIVEN, '--given', 'criteo.currency=USD', '--given', 'criteo.window_days=30', '--given', 'criteo.restated_days=7', '--as-of', '2026-06-30'])
+    r = CliRunner().invoke(app, [*GIVEN, '--given', 'criteo.currency=USD', '--given', 'criteo.window_days=30', '--given', 'criteo.restated_days=5', '--as-of', '2026-06-30'])
     delivery = pl.read_parquet('tables/delivery/*.parquet')
     assert r.exit_code == 0 and delivery['currency'].to_list() == ['USD']
     r = CliRunner().invoke(app, ['harmonize', '--help'])

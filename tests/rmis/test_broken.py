@@ -171,7 +171,7 @@ ACCEPTED = { # file, its text or bytes, rows in, rows quarantined, a word of the
     'utf-16 without its mark': ('w.csv', GOOD.encode('utf-16-le'), 3, 0, ''),
     'the other utf-16 without its mark': ('w.csv', GOOD.encode('utf-16-be'), 3, 0, ''),
     'mark in the middle': ('w.csv', HEAD + ROW + '\ufeff' + ROW, 2, 1, 'not a date'),
-    'two files glued together': ('w.csv', '\ufeff' + HEAD + ROW + '\ufeff' + HEAD + ROW, 3, 1, 'not a date'),
+    'two files glued together': ('w.csv', '\ufeff' + HEAD + ROW + '\ufeff' + HEAD + ROW, 3, 1, 'the header again'),
     'NUL far down': ('w.csv', HEAD + ROW * 60_000 + ROW.replace('5551', '55\x0051'), 60_001, 1, 'NUL'),
     'surrogates': ('w.csv', (HEAD + ROW.replace('5551', 'a\ud800b')).encode('utf-8', 'surrogatepass'), 1, 0, ''),
     'surrogates in JSON': ('w.jsonl', LINE.replace('5551', 'a\\ud800b') + '\n' + LINE, 2, 0, ''),

@@ -30,10 +30,12 @@ def run_of(tmp_path, rows):
 NETWORKS = ['amazon_sponsored_products', 'walmart_search', 'criteo_retail_media']
 CHANGES = st.fixed_dictionaries({}, optional={'window_days': st.sampled_from([7, 14, None]), 'basis': st.sampled_from(['click', 'unknown']), 'ntb': st.sampled_from([False, True, None]), 'final': st.sampled_from([True, False, None])})
 
+def what(change): return tuple(v for c,v in (LIKE | change).items() if c not in ('currency', 'final'))
+
 @settings(max_examples=80)
 @given(st.lists(st.tuples(st.sampled_from(NETWORKS), st.integers(0, 50), st.sampled_from(['USD', 'USD', 'EUR']), st.lists(st.tuples(st.integers(0, 99), CHANGES), max_size=3, unique_by=lambda t: tuple(sorted(t[1].items(), key=str)))), min_size=1, max_size=8))
 def test_no_other_kind_covers_more(tmp_path_factory, rows):
-    rows = [(n, s, c, list({tuple((LIKE | {'currency': c} | change).items()): (v, change) for v,change in told}.values())) for n,s,c,told in rows] # one value a kind
+    rows = [(n, s, c, list({what(change): (v, change) for v,change in told}.values())) for n,s,c,told in rows] # one value for what is told
     found = comparable(run_of(tmp_path_factory.mktemp('c'), rows))
     by_currency = {c: sum(r[1] for r in rows if r[2] == c) for c in {r[2] for r in rows}}
     assert found.all_spend == by_currency[found.currency] == max(by_currency.values())
@@ -44,6 +46,11 @@ def test_no_other_kind_covers_more(tmp_path_factory, rows):
             if None in kind.values() or 'unknown' in kind.values() or kind['ntb'] or currency != found.currency: continue
             s = sums.setdefault(tuple(kind[c] for c in KIND), [0, 0, set()])
             s[0] += spend; s[1] += value; s[2].add(network)
+    for network,currency,w in {(n, found.currency, what(change)) for n,_,_,told in rows for _,change in told}: # rows that leave blank what others of the network tell
+        mine = [(s, [change for _,change in told if what(change) == w]) for n,s,c,told in rows if (n, c) == (network, currency)]
+        finals = {(LIKE | change[0])['final'] for _,change in mine if change}
+        kind = LIKE | dict(zip([c for c in LIKE if c not in ('currency', 'final')], w)) | {'currency': currency, 'final': finals.pop() if len(finals) == 1 else None}
+        if (key := tuple(kind[c] for c in KIND)) in sums and any(n == network and c == currency and (LIKE | change)['final'] == kind['final'] and what(change) == w for n,_,c,told in rows for _,change in told): sums[key][0] += sum(s for s,change in mine if not change)
     if not sums: assert found.kind is None and found.networks == [] and found.ratio is None
     else:
         mine = sums[tuple(found.kind[c] for c in KIND)]
@@ -115,3 +122,30 @@ def test_reports_of_another_grain_are_not_added(tmp_path):
     run = harmonize(tmp_path, as_of='2026-12-01', a=daily, b=daily.replace('advertisedAsin', 'advertisedAsin,keywordId').replace('B0', 'B0,k'))
     with pytest.raises(ReportError, match='different grain'): comparable(run)
     with pytest.raises(ReportError, match='No metric'): comparable(run, 'profit')
+
+def test_spend_without_a_figure_counts_and_is_told_of(tmp_path):
+    "A row that spent and tells no sales: the ratio is not that of the others."
+    run = harmonize(tmp_path, as_of='2026-12-01', w=WALMART.replace(',attributedSales30days', '') + '2026-09-01,1,5,100,10,10.00,40.00\n2026-09-01,1,6,100,10,30.00,\n2026-09-02,1,5,100,10,60.00,\n')
+    found = comparable(run)
+    assert (found.value, found.spend, found.blank, found.ratio, found.share) == (40, 100, 90, .4, 1) and found.others.is_empty()
+    assert found.summary()[-1].strip() == '90.00 of it was spent in rows that leave sales blank; of the others alone it is 4.00'
+    assert found.kinds.select('rows', 'spend', 'blank').row(0) == (1, 100, 90)
+
+def test_a_blank_counts_only_where_its_report_tells_that_figure(tmp_path):
+    three = WALMART.replace('14days,attributedSales30', '3days,attributedSales14')
+    run = harmonize(tmp_path, as_of='2026-12-01', a=WALMART.replace(',attributedSales30days', '') + '2026-09-01,1,5,100,10,10.00,40.00\n',
+        b=three.replace('3days', '3days') + '2026-09-02,1,5,100,10,5.00,1.00,2.00\n2026-09-03,1,5,100,10,7.00,,2.00\n', c=three.replace(',attributedSales14days', '') + '2026-09-04,1,5,100,10,90.00,3.00\n2026-09-04,1,6,100,10,9.00,\n')
+    sums = {r['window_days']: (r['spend'], r['blank'], r['value']) for r in comparable(run).kinds.rows(named=True)}
+    assert sums == {3: (111, 16, 4), 14: (22, 0, 44)}
+
+def test_a_blank_of_a_day_that_is_not_final_is_not_final(tmp_path):
+    text = WALMART.replace(',attributedSales30days', '') + '2026-08-01,1,5,100,10,10.00,40.00\n2026-08-01,1,6,100,10,1.00,\n2026-09-20,1,5,100,10,60.00,\n2026-09-21,1,5,100,10,5.00,7.00\n'
+    found = comparable(harmonize(tmp_path, as_of='2026-09-30', w=text))
+    assert {r['final']: (r['spend'], r['blank']) for r in found.kinds.rows(named=True)} == {True: (11, 1), False: (65, 60)}
+    found = comparable(harmonize(tmp_path, w=text))
+    assert {r['final']: (r['spend'], r['blank']) for r in found.kinds.rows(named=True)} == {True: (11, 1), None: (65, 60)}
+
+def test_where_another_column_decides_a_blank_is_not_covered(tmp_path):
+    run = harmonize(tmp_path, as_of='2026-12-01', s='date,campaignId,costType,impressions,clicks,cost,campaignBudgetCurrencyCode,sales,newToBrandSales\n2026-09-01,1,CPC,1,1,10,USD,40,\n2026-09-01,2,CPC,1,1,30,USD,,\n2026-09-01,3,VCPM,1,1,5,USD,9,\n')
+    found = comparable(run)
+    assert (found.value, found.spend, found.blank, found.all_spend) == (40, 10, 0, 45) and found.others['spend'].sum() == 35

@@ -57,7 +57,12 @@ def test_a_csv_that_is_called_a_workbook_is_read_as_what_it_is(tmp_path):
 def test_a_cut_workbook_is_refused(tmp_path):
     whole = book(tmp_path/'w.xlsx', Ads=[HEAD, ['2026-09-01', 1, 1, 1, 1, 1, 1]]).read_bytes()
     (tmp_path/'w.xlsx').write_bytes(whole[:len(whole) // 2])
-    with pytest.raises(ReportError, match='w.xlsx'): harmonize(tmp_path/'w.xlsx', tmp_path)
+    with pytest.raises(ReportError, match='w.xlsx is not a workbook that can be read'): harmonize(tmp_path/'w.xlsx', tmp_path)
+
+def test_a_document_is_no_workbook(tmp_path):
+    with zipfile.ZipFile(tmp_path/'w.xlsx', 'w') as z:
+        for n in ('[Content_Types].xml', 'word/document.xml'): z.writestr(n, '<x/>')
+    with pytest.raises(ReportError, match='w.xlsx is not a workbook that can be read'): harmonize(tmp_path/'w.xlsx', tmp_path)
 
 def test_more_cells_than_the_header_has(tmp_path):
     run = harmonize(book(tmp_path/'w.xlsx', Ads=[HEAD, ['2026-09-01', 1, 1, 1, 1, 1, 1, 'note'], ['2026-09-01', 1, 2, 1, 1, 1, 1]]), tmp_path)
@@ -84,8 +89,8 @@ def test_the_files_of_a_zip_are_reports_too(tmp_path):
         z.writestr('picture.png', b'\x89PNG')
         z.write(book(tmp_path/'x.xlsx', Ads=[HEAD]), 'x.xlsx')
     run = harmonize(tmp_path/'week.zip', tmp_path)
-    assert [f.report for f in run.files] == ['week.zip/a/mon.csv', 'week.zip/b/mon.csv'] and run.rows_out == 2
-    assert list(run.refused) == ['week.zip/readme.txt', 'week.zip/x.xlsx'] and 'workbook in a zip' in run.refused['week.zip/x.xlsx']
+    assert [(f.report, f.rows_out) for f in run.files] == [('week.zip/a/mon.csv', 1), ('week.zip/b/mon.csv', 1), ('week.zip/x.xlsx/Ads', 0)]
+    assert list(run.refused) == ['week.zip/readme.txt']
 
 def test_one_sheet_may_be_given_its_day(tmp_path):
     path = book(tmp_path/'w.xlsx', A=[HEAD, ['2026-09-01', 1, 1, 10, 1, 1, 1]], B=[HEAD, ['2026-09-01', 1, 1, 9, 1, 1, 1]])
@@ -95,3 +100,48 @@ def test_one_sheet_may_be_given_its_day(tmp_path):
 def test_many_cells_beside_the_table_cost_their_row_only(tmp_path):
     run = harmonize(book(tmp_path/'w.xlsx', Ads=[HEAD, ['2026-09-01', 1, 1, 1, 1, 1, 1, 'see', 'note'], ['2026-09-01', 1, 2, 1, 1, 1, 1]]), tmp_path)
     assert run.quarantine.select('line', 'value').collect().rows() == [(2, 'see, note')] and run.rows_out == 1
+
+def test_a_workbook_in_a_zip_is_read_sheet_by_sheet(tmp_path):
+    path = book(tmp_path/'w.xlsx', Cover=[['Hello', 'you', 'there'], ['a', 'b', 'c']], July=[HEAD, ['2026-07-01', 1, 1, 1, 1, 1, 1]], August=[HEAD, ['2026-08-01', 1, 1, 1, 1, 1, 1]])
+    with zipfile.ZipFile(tmp_path/'one.zip', 'w') as z: z.write(path, 'in/w.xlsx')
+    run = harmonize(tmp_path/'one.zip', tmp_path)
+    assert [f.report for f in run.files] == ['one.zip/in/w.xlsx/July', 'one.zip/in/w.xlsx/August'] and run.rows_out == 2 and not run.refused
+    assert run.notes[0].startswith('left out one.zip/in/w.xlsx/Cover') and set(run.delivery.collect()['source_row']) == {2}
+    with zipfile.ZipFile(tmp_path/'two.zip', 'w') as z:
+        z.write(path, 'w.xlsx')
+        z.writestr('broken.xlsx', path.read_bytes()[:400])
+        z.writestr('w.csv', ','.join(HEAD) + '\n2026-09-01,1,5,100,10,1.50,2.00\n')
+    run = harmonize(tmp_path/'two.zip', tmp_path, given={'two.zip/w.xlsx/July': {'as_of': '2026-09-30'}})
+    assert run.rows_out == 3 and list(run.refused) == ['two.zip/broken.xlsx'] and 'not a workbook that can be read' in run.refused['two.zip/broken.xlsx']
+
+TITLES = [['Account', 'Acme'], ['Account', 'Acme', 'from', '2026-09-01', 'to', '2026-09-30'], ['Report of', None, 'date']]
+
+@pytest.mark.parametrize('title', TITLES)
+@pytest.mark.parametrize('names', [HEAD, ['q1', 'q2', 'q3', 'q4', 'q5', 'q6', 'q7']])
+def test_a_title_is_no_header(tmp_path, title, names):
+    from rmn_lora.rmis.dialects import load_dialect
+    own = load_dialect('walmart').model_copy(update={'network': 'own', 'columns': tuple(c.model_copy(update={'name': f'q{HEAD.index(c.name) + 1}'}) for c in load_dialect('walmart').columns if c.name in HEAD)})
+    rows = [title, [], names, ['2026-09-01', 100, '007', 1000, 10, 12.5, 40], ['2026-09-02', 100, '007', 1000, 10, 12.5, None], ['2026-09-03', 100, '007', 1000, 10, 12.5, 40, 'a', 'note']]
+    run = harmonize(book(tmp_path/'w.xlsx', Ads=rows), tmp_path, dialects=[own])
+    assert run.delivery.sort('source_row').collect()['source_row'].to_list() == [4, 5] and run.quarantine.collect()['line'].to_list() == [6]
+
+def test_a_workbook_that_unpacks_to_very_much_is_not_opened(tmp_path):
+    with zipfile.ZipFile(tmp_path/'w.xlsx', 'w', zipfile.ZIP_DEFLATED) as z, z.open('xl/worksheets/sheet1.xml', 'w') as f:
+        for _ in range(45): f.write(bytes(8_000_000))
+    with pytest.raises(ReportError, match='w.xlsx unpacks to 343 MB'): harmonize(tmp_path/'w.xlsx', tmp_path)
+
+def test_a_workbook_without_sheets_and_one_with_merged_cells(tmp_path):
+    whole = book(tmp_path/'w.xlsx', Ads=[HEAD])
+    with zipfile.ZipFile(whole) as z: parts = {n: z.read(n) for n in z.namelist()}
+    parts['xl/workbook.xml'] = parts['xl/workbook.xml'].split(b'<sheets>')[0] + b'<sheets/></workbook>'
+    with zipfile.ZipFile(whole, 'w') as z:
+        for n,data in parts.items(): z.writestr(n, data)
+    with pytest.raises(ReportError, match='w.xlsx has no sheet with cells'): harmonize(whole, tmp_path)
+    with Workbook(tmp_path/'m.xlsx') as b:
+        sheet = b.add_worksheet('Ads')
+        sheet.merge_range(0, 0, 0, 6, 'Performance of September')
+        sheet.write_row(1, 0, HEAD)
+        sheet.write_row(2, 0, ['2026-09-01', 100, '7', 1000, 10, 12.5, 40])
+        sheet.merge_range(3, 0, 3, 6, 'Nothing else')
+    run = harmonize(tmp_path/'m.xlsx', tmp_path)
+    assert run.rows_out == 1 and run.quarantine.collect()['line'].to_list() == [4]

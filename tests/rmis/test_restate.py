@@ -135,3 +135,10 @@ def test_what_is_given_for_no_report_is_refused(tmp_path):
 def test_a_later_report_that_tells_less_is_told_of(tmp_path):
     run = harmonize(tmp_path, {'a.csv': line(1, 1, 10), 'b.csv': HEAD.replace(',attributedSales14days', '') + line(1, 1, 11)[:-6] + '\n'}, {'a.csv': '2026-09-03', 'b.csv': '2026-09-04'})
     assert told(run) == [('b.csv', 2, 11)] and run.notes == ['b.csv replaces rows of a.csv, and does not tell their attributedSales14days.']
+
+def test_reports_without_days_that_share_names_are_told_of(tmp_path):
+    month = CITRUS + 'Tea,700,5,4.25,2,3,18.90\nCoffee,10,1,1.00,0,0,0\n'
+    run = harmonize(tmp_path, {'a.csv': month, 'b.csv': month.replace('700', '900'), 'c.csv': month, 'd.csv': CITRUS + 'Cocoa,700,5,4.25,2,3,18.90\n'})
+    assert run.notes == ['a.csv and b.csv tell no days, and share 2 rows by name, which were added: if they tell the same time, leave one out; else give each its day (event_date).']
+    days = {n: {'event_date': d, 'as_of': '2026-10-01'} for n,d in (('a.csv', '2026-08-01'), ('b.csv', '2026-09-01'), ('c.csv', '2026-07-01'), ('d.csv', '2026-07-01'))}
+    assert harmonize(tmp_path, {'a.csv': month, 'b.csv': month.replace('700', '900')}, given={n: days[n] for n in ('a.csv', 'b.csv')}).notes == []
