@@ -34,7 +34,7 @@ REQUESTED: dict[str, dict[str, Any]] = {'criteo_retail_media': {'window_days': 3
 @dataclass
 class Truth:
     "What should come out of a report."
-    world: 'World'
+    world: Any                # The `World` that wrote it
     network: str
     path: Path
     rows: int                 # Rows in the report
