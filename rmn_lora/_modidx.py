@@ -435,6 +435,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'rmn_lora.rmis.reports._scan_ndjson': ('rmis.reports.html#_scan_ndjson', 'rmn_lora/rmis/reports.py'),
                                        'rmn_lora.rmis.reports._scan_parquet': ( 'rmis.reports.html#_scan_parquet',
                                                                                 'rmn_lora/rmis/reports.py'),
+                                       'rmn_lora.rmis.reports._unrounded': ('rmis.reports.html#_unrounded', 'rmn_lora/rmis/reports.py'),
                                        'rmn_lora.rmis.reports.complete': ('rmis.reports.html#complete', 'rmn_lora/rmis/reports.py'),
                                        'rmn_lora.rmis.reports.no_name_twice': ( 'rmis.reports.html#no_name_twice',
                                                                                 'rmn_lora/rmis/reports.py'),

@@ -45,6 +45,7 @@ class Column(BaseModel):
     also: tuple[str, ...] = ()               # other spellings: in other languages, or of another export
     beside: str|None = None                  # this holds where the report also has that column; it goes before an entry without
     inside: str|None = None                  # of events: the value is an object, and this key of it is meant
+    where: dict[str, str] = {}               # of events: it counts only where these keys of the object say so
     unless: str|None = None                  # of events: it counts only where that column is empty
     empty: str|None = None                   # of events: what an item without it means
     window_days: int|Literal['request']|None = None
@@ -110,7 +111,7 @@ class Dialect(BaseModel):
     def consistent(self) -> 'Dialect':
         "Refuse columns that contradict the canonical tables, or each other."
         faults = [f'{c.name}: {f}' for c in self.columns for f in column_faults(c, self.table)]
-        faults += [f'{n}: listed {k} times' for (n,_),k in Counter((w, c.beside) for c in self.columns for w in (c.name, *c.also)).items() if k > 1]
+        faults += [f'{n}: listed {k} times' for (n,*_),k in Counter((w, c.beside, *c.where.items()) for c in self.columns for w in (c.name, *c.also)).items() if k > 1]
         faults += [f'key {k!r} is no column' for k in self.key if k not in {c.name for c in self.columns}]
         if faults: raise ValueError('; '.join(faults))
         return self

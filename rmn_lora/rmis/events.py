@@ -58,7 +58,9 @@ class EventPlan:
         "A column's text, wherever it stands."
         if '[]' in c.name: text = pl.col(f'__items.{c.name.partition("[].")[2]}')
         else: text = pl.col(RAW + self.spelt[c.head.casefold()])
-        if c.inside: text = text.str.json_path_match(f'$.{c.inside}')
+        whole = text
+        if c.inside: text = whole.str.json_path_match(f'$.{c.inside}')
+        for key,word in c.where.items(): text = pl.when(whole.str.json_path_match(f'$.{key}') == word).then(text)
         if c.unless and c.unless.casefold() in self.spelt: text = pl.when(present(pl.col(RAW + self.spelt[c.unless.casefold()])).is_null()).then(text)
         return pl.when(pl.col('__has')).then(text.fill_null(c.empty)) if c.empty else text
 

@@ -138,6 +138,7 @@ def suspect(plan:Plan, report:Report, anchor:list[str]) -> pl.Expr:
     faults = [_raw(c).is_not_null() & pl.col(f't{i}').is_null() for i,c in enumerate(plan.used)] + [d for _,d in _differ(plan)]
     if ('event_date',) in plan.targets: faults.append(pl.col('day').is_null())
     else: faults += [_raw(c).str.contains(TOTALS) for c in plan.used if c.unit in ('text', 'id')]
+    if ('period_end',) in plan.targets: faults.append(pl.col('upto') < pl.col('day'))
     if report.kind == 'csv': faults.append(pl.col(MORE).is_not_null())
     else: faults += [_raw(c).str.contains(NESTED) for c in plan.used if c.unit in ('text', 'id')]
     if anchor: faults.append(empty(anchor))
@@ -159,6 +160,7 @@ def first_problem(plan:Plan, report:Report) -> pl.Expr: # struct(column, value, 
     if ('event_date',) in plan.targets:
         c = plan.used[plan.targets[('event_date',)][0]]
         found.append(fault(present(_raw(c)).is_null() & pl.col('day').is_null(), c.name, _raw(c), 'the date is missing'))
+    if ('period_end',) in plan.targets: found.append(fault(pl.col('upto') < pl.col('day'), (c := plan.used[plan.targets[('period_end',)][0]]).name, _raw(c), 'period_end is before event_date'))
     if report.kind != 'csv': found += [fault(_raw(c).str.contains(NESTED), c.name, _raw(c), 'a list or an object, where one value is expected') for c in plan.used if c.unit in ('text', 'id')]
     for i,c in enumerate(plan.used):
         if c.unit in ('date', 'timestamp'): found.append(fault(_raw(c).str.contains(SERIAL) & pl.col(f't{i}').is_null(), c.name, _raw(c), WHY['serial']))

@@ -53,7 +53,7 @@ GOLDEN['invalid impressions'] = dict(
 
 # A period that ends before it begins is no period: the row is set aside, in the words of the rule that the table would break
 GOLDEN['a period that ends before it begins'] = dict(
-    name='dsp_backwards.csv', fault='a row whose period_end is before its event_date is let through, and the table then breaks its own rule',
+    name='dsp_backwards.csv',
     text='intervalStart,intervalEnd,advertiserId,orderId,lineItemId,orderCurrency,advertiserTimezone,impressions,clickThroughs,totalCost,sales14d\n'
          '2026-09-07,2026-09-13,1,2,3,USD,America/New_York,10,1,1.00,5.00\n2026-09-07,2026-09-01,1,2,4,USD,America/New_York,10,1,1.00,5.00\n',
     delivery=[dict(source_row=2, event_date='2026-09-07', period_end='2026-09-13', timezone='America/New_York', account_id='1', campaign_id='2', ad_group_id='3', retailer='amazon', impressions=10, clicks=1, spend='1', spend_basis='incl_fees', currency='USD')],

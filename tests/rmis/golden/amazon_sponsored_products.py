@@ -99,7 +99,7 @@ GOLDEN['purchased products'] = dict(
 
 # A report that pandas has been at: a missing id made every id of the column a float, and 17 digits are more than a float holds
 GOLDEN['ids as floats'] = dict(
-    name='sp_pandas.json', fault='a JSON number with a point or an exponent is rounded to a float before it is read as an id',
+    name='sp_pandas.json',
     text='''[
         {"date": "2026-09-01", "campaignId": 281474976710677123.0, "adGroupId": 5.0, "advertisedAsin": "B000000001", "impressions": 10, "clicks": 1, "cost": 1, "campaignBudgetCurrencyCode": "USD", "sales7d": 2},
         {"date": "2026-09-01", "campaignId": 2.8147497671067712e+17, "adGroupId": 5.0, "advertisedAsin": "B000000001", "impressions": 10, "clicks": 1, "cost": 1, "campaignBudgetCurrencyCode": "USD", "sales7d": 2},

@@ -43,6 +43,6 @@ GOLDEN['impressions'] = dict(
 
 # A click on a vendor's page: the entity's type says that its id is a vendor's, not a product's (openapi: Entity.type is product or vendor)
 GOLDEN['a vendor'] = dict(
-    name='clicks.json', given={'topsort': dict(event_type='click')}, fault='the id of an entity of the type vendor is taken for an item of the retailer',
+    name='clicks.json', given={'topsort': dict(event_type='click')},
     text='[{"id": "c1", "occurredAt": "2026-10-25T03:00:00+01:00", "opaqueUserId": "u2", "entity": {"type": "vendor", "id": "v-9"}, "channel": "onsite", "deviceType": "mobile"}]',
     events=[dict(source_row=1, item=1, event_id='c1', event_type='click', event_time='2026-10-25 02:00:00+00:00', user_id='u2', sponsored=False, site_scope='onsite', device='mobile', retailer_item_id=None, seller_id='v-9')])
