@@ -397,6 +397,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'rmn_lora.rmis.plan.Plan.__init__': ('rmis.plan.html#plan.__init__', 'rmn_lora/rmis/plan.py'),
                                     'rmn_lora.rmis.plan.Plan.cell': ('rmis.plan.html#plan.cell', 'rmn_lora/rmis/plan.py'),
                                     'rmn_lora.rmis.plan.Plan.fed': ('rmis.plan.html#plan.fed', 'rmn_lora/rmis/plan.py'),
+                                    'rmn_lora.rmis.plan.Plan.known': ('rmis.plan.html#plan.known', 'rmn_lora/rmis/plan.py'),
                                     'rmn_lora.rmis.plan.Plan.stated': ('rmis.plan.html#plan.stated', 'rmn_lora/rmis/plan.py'),
                                     'rmn_lora.rmis.plan.Plan.words': ('rmis.plan.html#plan.words', 'rmn_lora/rmis/plan.py'),
                                     'rmn_lora.rmis.plan._agree': ('rmis.plan.html#_agree', 'rmn_lora/rmis/plan.py'),

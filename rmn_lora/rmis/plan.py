@@ -43,7 +43,8 @@ def check_given(dialect:Dialect, given:Mapping[str, Any]) -> None: # Raises `Rep
 
 def _agree(dialect:Dialect, name:str, value:Any, said:list[Any]) -> None: # Raises `ReportError`
     "Refuse a given value that nothing takes, since the dialect says something else."
-    if value is None or not said or any(s in OPEN or s == value for s in said): return
+    requested = name != 'window_days' and value in dialect.requestable.get(name, ())
+    if value is None or not said or requested or any(s in OPEN or s == value for s in said): return
     words = dict.fromkeys(f'what {s.by} says' if isinstance(s, Decided) else str(s) for s in said)
     raise ReportError(f'{name} of {dialect.network} is given as {value!r}, but its dialect says {", ".join(words)}.', 'Leave it out, or write a dialect of your own that says otherwise.')
 
@@ -83,9 +84,16 @@ class Plan:
         model = c.model or self.stated('model') or 'unknown'
         return [((c.field[11:], *(w for w,_ in some), model), pl.all_horizontal(rows) if (rows := [r for _,r in some if r is not None]) else None) for some in product(*words)]
 
+    def known(self, said:Any, name:str) -> Any:
+        "A descriptor: what was requested in place of the usual (but a window in a column's name stays), else what the dialect says, else what was given."
+        given,choices = self.given.get(name), () if name == 'window_days' else self.dialect.requestable.get(name, ())
+        if given in choices: return given
+        if said not in OPEN: return said
+        return given if given is not None else None if name in ('window_days', 'ntb') else 'unknown'
+
     def words(self, said:Any, name:str) -> list[tuple[Any, pl.Expr|None]]:
         "A descriptor, or each that another column may decide on, with its rows."
-        if not isinstance(said, Decided): return [(said if said not in OPEN else self.given.get(name, None if name in ('window_days', 'ntb') else 'unknown'), None)]
+        if not isinstance(said, Decided): return [(self.known(said, name), None)]
         if said.by.casefold() not in self.spelt: return [(said.otherwise, None)]
         plain = present(pl.col(RAW + self.spelt[said.by.casefold()])).str.to_lowercase().str.replace_all('_', ' ', literal=True)
         rows = {word: plain.is_in([k.lower().replace('_', ' ') for k,w in said.values.items() if w == word]).fill_null(False) for word in said.values.values()}
@@ -193,12 +201,13 @@ def _mixed(parts:pl.DataFrame) -> pl.Series: # UInt64
 def _hash(text:pl.Expr) -> pl.Expr: return cast(Any, text.cast(pl.String)).nchash.xxhash64() # of polars-hash
 
 def with_hashes(plan:Plan, rows:pl.DataFrame) -> pl.DataFrame:
-    "Typed rows with `report_key`, the hash of the identity (a part that the report lacks leaves its place empty), and `row_hash`, that of all cells."
+    "Typed rows with `report_key`, the hash of the identity (a part that the report lacks leaves its place empty), and `row_hash`, that of all cells: of figures what they are worth, of others their text."
     parts = identity(plan)
     def part(name): return _hash(parts[name]) if DELIVERY.get(name) != pl.Date else parts[name].cast(pl.Int32).cast(pl.UInt64)
     places = [*(next((n for n in names if n in parts), names[0]) for names in IDENTITY), *plan.dialect.key]
     key = rows.select((part(p) if p in parts else pl.lit(0, pl.UInt64)).alias(str(i)) for i,p in enumerate(places))
-    cells = rows.select(_hash(pl.col(RAW + c)) for c in sorted(plan.spelt.values()))
+    figures = {c.name: pl.col(f't{i}') for i,c in enumerate(plan.used) if c.unit in NUMBERS}
+    cells = rows.select((figures[c].to_physical().cast(pl.Int64).reinterpret(signed=False) if c in figures else _hash(pl.col(RAW + c))).alias(c) for c in sorted(plan.spelt.values()))
     return rows.with_columns(_mixed(key).alias('report_key'), _mixed(cells).alias('row_hash'))
 
 def delivery_rows(plan:Plan, rows:pl.LazyFrame, name:str) -> pl.LazyFrame:

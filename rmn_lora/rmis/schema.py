@@ -87,7 +87,7 @@ ABOUT = {
     'spend': 'currency units', 'spend_basis': 'null where the network does not say',
     'currency': 'ISO 4217; null where only the account knows it (and for counts)',
     'as_of': 'day on which the report was pulled', 'final': 'past the restatement horizon and the window; null unless `as_of` is known',
-    'report_key': 'hash of what tells the row from others of its network: day, campaign, item and so on', 'source_row_hash': 'hash of the row as it stands in the file (xxHash64 of its cells)',
+    'report_key': 'hash of what tells the row from others of its network: day, campaign, item and so on', 'source_row_hash': 'hash of the row in the file: of what its figures are worth, and of its other cells as they stand',
     'item': 'place in the event, from 1', 'event_time': 'moment in UTC', 'user_id': 'pseudonym', 'auction_id': 'the auction that was won; null where nothing was bought',
     'sponsored': 'whether an ad led to it', 'seller_id': 'brand or seller, for halo', 'unit_price': 'currency units, of one', 'unit_cost': 'currency units, of one',
     'stock': 'units on hand', 'size': 'estimate; not additive', 'rule': 'who belongs to it', 'applies_to': 'field of a creative, or of a campaign', 'parameter': 'of the check, as JSON',

@@ -294,11 +294,19 @@ def test_a_damaged_file_in_a_zip_leaves_the_others(tmp_path):
     assert run.rows_out == 1 and list(run.refused) == ['w.zip/b.csv'] and 'cannot be read' in run.refused['w.zip/b.csv']
 
 
+def test_what_a_request_may_choose_goes_before_the_usual(tmp_path):
+    "Criteo counts clicks and views unless the request asked for clicks alone; `comparable` tells people to ask for that."
+    text = 'date,accountId,campaignId,lineItemId,impressions,clicks,spend,attributedSales\n2026-09-01,1,2,3,10,1,1.00,5.00\n'
+    for given,basis in ((None, 'click_and_view'), ('click', 'click')):
+        (tmp_path/basis).mkdir()
+        run = harmonize(tmp_path/basis, text, given={'criteo': {'basis': given}})
+        assert run.attributed.collect()['basis'].to_list() == [basis]
+
 # What contradicts the dialect
 
 @pytest.mark.parametrize(('text', 'network', 'name', 'value', 'says'), [
     ('Date,TCIN,Impressions,Clicks,Spend,Orders,Sales\n2026-09-01,1,1,1,1,1,1\n', 'target', 'currency', 'CAD', 'USD'),
-    (CRITEO.format(1, 1), 'criteo', 'basis', 'click', 'click_and_view'), (CRITEO.format(1, 1), 'criteo', 'restated_days', 3, '5'), (CRITEO.format(1, 1), 'criteo', 'model', 'linear', 'last_touch'),
+    (CRITEO.format(1, 1), 'criteo', 'basis', 'view', 'click_and_view'), (CRITEO.format(1, 1), 'criteo', 'restated_days', 3, '5'), (CRITEO.format(1, 1), 'criteo', 'model', 'linear', 'last_touch'),
     (HEAD + ROW, 'walmart', 'window_days', 7, '14'), (HEAD + ROW, 'walmart', 'channel', 'all', 'online')])
 def test_what_contradicts_the_dialect_is_refused_and_what_agrees_is_not(tmp_path, text, network, name, value, says):
     with pytest.raises(ReportError, match=f'{name} of .* is given as .*, but its dialect says {says}.*Leave it out'): harmonize(tmp_path, text, given={network: {name: value}})
