@@ -246,6 +246,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'rmn_lora/rmis/dialects.py'),
                                         'rmn_lora.rmis.dialects.Decided': ('rmis.dialects.html#decided', 'rmn_lora/rmis/dialects.py'),
                                         'rmn_lora.rmis.dialects.Dialect': ('rmis.dialects.html#dialect', 'rmn_lora/rmis/dialects.py'),
+                                        'rmn_lora.rmis.dialects.Dialect.choices': ( 'rmis.dialects.html#dialect.choices',
+                                                                                    'rmn_lora/rmis/dialects.py'),
                                         'rmn_lora.rmis.dialects.Dialect.consistent': ( 'rmis.dialects.html#dialect.consistent',
                                                                                        'rmn_lora/rmis/dialects.py'),
                                         'rmn_lora.rmis.dialects.Stated': ('rmis.dialects.html#stated', 'rmn_lora/rmis/dialects.py'),

@@ -107,6 +107,10 @@ class Dialect(BaseModel):
     sources: dict[str, str] = {}
     columns: tuple[Column, ...]
 
+    def choices(self, name:str) -> tuple[Any, ...]:
+        "What a request may choose in place of what the columns usually mean; a window in a column's name stays."
+        return next((some for n,some in self.requestable.items() if n == name != 'window_days'), ())
+
     @model_validator(mode='after')
     def consistent(self) -> 'Dialect':
         "Refuse columns that contradict the canonical tables, or each other."

@@ -43,8 +43,7 @@ def check_given(dialect:Dialect, given:Mapping[str, Any]) -> None: # Raises `Rep
 
 def _agree(dialect:Dialect, name:str, value:Any, said:list[Any]) -> None: # Raises `ReportError`
     "Refuse a given value that nothing takes, since the dialect says something else."
-    requested = name != 'window_days' and value in dialect.requestable.get(name, ())
-    if value is None or not said or requested or any(s in OPEN or s == value for s in said): return
+    if value is None or not said or value in dialect.choices(name) or any(s in OPEN or s == value for s in said): return
     words = dict.fromkeys(f'what {s.by} says' if isinstance(s, Decided) else str(s) for s in said)
     raise ReportError(f'{name} of {dialect.network} is given as {value!r}, but its dialect says {", ".join(words)}.', 'Leave it out, or write a dialect of your own that says otherwise.')
 
@@ -86,8 +85,7 @@ class Plan:
 
     def known(self, said:Any, name:str) -> Any:
         "A descriptor: what was requested in place of the usual (but a window in a column's name stays), else what the dialect says, else what was given."
-        given,choices = self.given.get(name), () if name == 'window_days' else self.dialect.requestable.get(name, ())
-        if given in choices: return given
+        if (given := self.given.get(name)) in self.dialect.choices(name): return given
         if said not in OPEN: return said
         return given if given is not None else None if name in ('window_days', 'ntb') else 'unknown'
 
