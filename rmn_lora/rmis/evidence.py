@@ -154,7 +154,7 @@ def _quotients(x:np.ndarray, places:list[int], candidates:list[int], parts:list[
         tops,downs = x[parts][:, None], x[parts][None]
         quotient = np.where((downs != 0) & (tops != 0), tops / downs, np.nan)
         for c in candidates:
-            best = (.9, None)
+            best: tuple[float, tuple[int, int]|None] = (.9, None)
             for scale in (1, 100, 1000):
                 near = np.abs(quotient * scale - x[c]) <= .51 * 10.**-places[c] + 1e-9
                 there = ~np.isnan(quotient) & ~np.isnan(x[c])
@@ -162,8 +162,8 @@ def _quotients(x:np.ndarray, places:list[int], candidates:list[int], parts:list[
                 for i,j in ((parts.index(p), slice(None)) for p in parts if p == c): share[i, j] = share[j, i] = 0
                 np.fill_diagonal(share, 0)
                 at = np.unravel_index(share.argmax(), share.shape)
-                if share[at] > best[0]: best = (share[at], (parts[at[0]], parts[at[1]]))
-            if best[1]: found[c] = best[1] # type: ignore[assignment]
+                if share[at] > best[0]: best = (float(share[at]), (parts[int(at[0])], parts[int(at[1])]))
+            if best[1]: found[c] = best[1]
     return found
 
 def sums(
@@ -196,5 +196,5 @@ def relations(
     finer,paired = _groups(values.rows, [v['n'] > 0 and v['long'] < .1 and v['cents'] < .1 for v in looks])
     broken = [i for i,v in enumerate(looks) if numeric[i] and v['whole'] < .9 * v['number'] and v['unlike'] > 3]
     figures = [i for i,m in enumerate(numeric) if m and looks[i]['unlike'] > 3]
-    places = [int(values.rows[c].str.strip_suffix('%').str.extract(r'[.,](\d+)\D*$').str.len_chars().max() or 0) for c in names]
+    places = [values.rows.select(pl.col(c).str.strip_suffix('%').str.extract(r'[.,](\d+)\D*$').str.len_chars().max()).item() or 0 for c in names]
     return Relations(over, less, equal, zeros, finer, paired, _quotients(amounts, places, broken, figures))

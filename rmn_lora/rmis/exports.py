@@ -6,29 +6,22 @@
 __all__ = ['money', 'export']
 
 # %% ../../nbs/13e_rmis.exports.ipynb #792df383
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 
-from .dialects import NUMBERS, Column, Decided
-from .world import WINDOWS, Rows, World
+from .dialects import Column
+from .market import Market, Rows, happen
 
 # %% ../../nbs/13e_rmis.exports.ipynb #e05f6c8e
-def _thin(rng:np.random.Generator, counts:np.ndarray, share:float) -> np.ndarray: return rng.binomial(counts, share)
-
-def _sold(r:Rows, c:Column, window:int, rng:np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    "orders, units and cents that an attributed column counts."
-    days = min((w for w in WINDOWS if w >= (c.window_days if isinstance(c.window_days, int) else window)), default=30)
-    same,other,store,ntb = (np.array(s.at(days)) for s in (r.same, r.other, r.store, r.ntb))
-    if c.ntb: return tuple(ntb)
-    kept = {'same_sku': same, 'promoted': same, 'same_category': same, 'other_sku': other}.get(str(c.product_match), same + other)
-    if c.channel in ('in_store', 'pickup', 'delivery'): kept = store if c.channel == 'in_store' else store // 2 if c.channel == 'pickup' else store - store // 2
-    elif c.channel == 'all': kept = kept + store + store
-    if c.basis == 'view': kept = other
-    elif c.basis == 'click_or_view': kept = kept + other
-    return tuple(kept)
+def _sold(r:Rows, c:Column, metric:str, window:int) -> np.ndarray:
+    "What an attributed column counts; sales in cents."
+    days = c.window_days if isinstance(c.window_days, int) else window
+    other = {'same_sku': False, 'promoted': False, 'same_category': False, 'other_sku': True}.get(str(c.product_match))
+    channel = {'all': None, 'unknown': 'web', 'online': 'web'}.get(c.channel, c.channel)
+    if c.basis == 'view': return r.total(metric, 0, other, channel, bool(c.ntb), days)
+    return r.total(metric, days, other, channel, bool(c.ntb), 0 if c.basis in ('click', 'unknown') else days)
 
 # %% ../../nbs/13e_rmis.exports.ipynb #739a8461
 def _id(rng:np.random.Generator, index:np.ndarray) -> np.ndarray:
@@ -51,11 +44,12 @@ def _enum(rng:np.random.Generator, index:np.ndarray) -> np.ndarray:
     return np.array(some)[index % len(some)]
 
 # %% ../../nbs/13e_rmis.exports.ipynb #425acb56
-def money(cents:np.ndarray, unit:str) -> pl.Series:
+def money(cents:np.ndarray, unit:str, short:bool=False) -> pl.Series:
     "Cents as a report writes amounts of this unit."
     v = pl.Series(cents).cast(pl.Int64)
     if unit == 'cents': return v.cast(pl.String)
     if unit == 'micros': return (v * 10_000).cast(pl.String)
+    if short: return (v / 100).cast(pl.String) # 12.5
     return pl.select(pl.format('{}.{}', v // 100, (v % 100).cast(pl.String).str.zfill(2))).to_series()
 
 def _ratio(top:np.ndarray, down:np.ndarray, places:int) -> pl.Series:
@@ -66,8 +60,8 @@ def _ratio(top:np.ndarray, down:np.ndarray, places:int) -> pl.Series:
 def _other(field:str, r:Rows, rng:np.random.Generator) -> pl.Series:
     "Columns that are not carried: quotients, shares, fees, budgets, names, and words."
     family,_,what = field.rpartition('.')
-    n,sales = len(r.day), r.same.at(14)[2] + r.other.at(14)[2]
-    tops = {'ctr': (r.clicks, r.impressions), 'cpc': (r.spend / 100, r.clicks), 'cpm': (r.spend * 10, r.impressions), 'roas': (sales, r.spend), 'acos': (r.spend, sales), 'cvr': (r.same.at(14)[0], r.clicks)}
+    n,sales = len(r.day), r.total('sales', 14, channel='web')
+    tops = {'ctr': (r.clicks, r.impressions), 'cpc': (r.spend / 100, r.clicks), 'cpm': (r.spend * 10, r.impressions), 'roas': (sales, r.spend), 'acos': (r.spend, sales), 'cvr': (r.total('orders', 14, channel='web'), r.clicks)}
     if family == 'derived' and what in tops: return _ratio(*tops[what], int(rng.integers(2, 5)))
     if family in ('derived', 'share', 'experiment', 'promo'): return pl.Series([f'{v:.4f}' for v in rng.beta(2, 5, n)])
     if family == 'cost' or what.endswith('fee'): return money(np.array(r.spend * rng.uniform(.02, .2)).astype(np.int64), 'currency')
@@ -76,40 +70,40 @@ def _other(field:str, r:Rows, rng:np.random.Generator) -> pl.Series:
     if what in ('item_name', 'search_term', 'targeting'): return pl.Series(_name(rng, r.sku))
     if what == 'event_hour': return pl.Series(r.sku % 24).cast(pl.String)
     if what == 'gross_clicks': return pl.Series(r.clicks + r.invalid).cast(pl.String)
-    if what.startswith('assisted'): return money(r.other.at(30)[2], 'currency') if 'sales' in what else pl.Series(r.other.at(30)[1]).cast(pl.String)
-    if family in ('audience', 'delivery', 'attributed') or what.startswith('video'): return pl.Series(_thin(rng, r.impressions, rng.uniform(.02, .5))).cast(pl.String)
+    if what.startswith('assisted'): return money(r.total('sales', 30, True), 'currency') if 'sales' in what else pl.Series(r.total('units', 30, True)).cast(pl.String)
+    if family in ('audience', 'delivery', 'attributed') or what.startswith('video'): return pl.Series(rng.binomial(r.impressions, rng.uniform(.02, .5))).cast(pl.String)
     return pl.Series(_enum(rng, r.campaign if rng.random() < .5 else r.sku))
 
-def _carried(c:Column, w:World, r:Rows, rng:np.random.Generator, order:str, window:int) -> pl.Series:
+def _carried(c:Column, w:Market, r:Rows, rng:np.random.Generator, order:str, window:int, short:bool) -> pl.Series:
     "A column of the delivery table, or an attributed one."
-    ids = {'account_id': r.campaign % 3, 'campaign_id': r.campaign, 'ad_group_id': r.campaign * 3 + r.sku % 3, 'ad_id': r.sku + 60 * (r.campaign % 2), 'creative_id': r.sku % 7, 'retailer_item_id': r.sku}
-    counts = {'impressions': r.impressions, 'clicks': r.clicks, 'invalid_clicks': r.invalid}
+    ids = {'account_id': r.campaign % 3, 'campaign_id': r.campaign, 'ad_group_id': r.campaign * 3 + r.sku % 3, 'ad_id': r.sku + len(w.gtins) * (r.campaign % 2), 'creative_id': r.sku % 7, 'retailer_item_id': r.sku}
+    counts = {'impressions': r.impressions, 'clicks': r.clicks, 'invalid_clicks': r.invalid, 'viewable_impressions': r.viewable, 'measurable_impressions': r.viewable + r.clicks, 'invalid_impressions': r.invalid * 9}
     if c.field in ids: return pl.Series(_id(rng, ids[c.field]))
     if c.field in counts: return pl.Series(counts[c.field]).cast(pl.String)
-    if c.field.endswith('impressions'): return pl.Series(_thin(rng, r.impressions, {'v': .6, 'm': .85, 'i': .02}[c.field[0]])).cast(pl.String)
     if c.field in ('event_date', 'period_end'):
-        day = w.day_text(r).str.to_date().dt.to_string({'ymd': '%Y-%m-%d', 'dmy': '%d/%m/%Y', 'mdy': '%m/%d/%Y', 'compact': '%Y%m%d'}[order])
+        day = pl.Series(w.dates).gather(r.day).dt.to_string({'ymd': '%Y-%m-%d', 'dmy': '%d/%m/%Y', 'mdy': '%m/%d/%Y', 'compact': '%Y%m%d'}[order])
         return day + 'T00:00:00Z' if c.unit == 'timestamp' else day
-    if c.field == 'spend': return money(r.spend, c.unit)
+    if c.field == 'spend': return money(r.spend, c.unit, short)
     if c.field in ('campaign_name', 'ad_group_name'): return pl.Series(_name(rng, ids[c.field.replace('name', 'id')]))
     if c.field == 'keyword_text': return pl.Series(_name(rng, r.sku)).str.to_lowercase()
     if c.field == 'placement': return pl.Series(_enum(rng, r.sku))
     if c.field == 'retailer': return pl.Series(np.array(['Corner Shop', 'Alpine', 'Grocer & Co'])[r.campaign % 3])
     if c.field == 'gtin14': return pl.Series(np.array(w.gtins)[r.sku]).str.slice(0, 14 if c.unit == 'gtin' else 13)
     if c.field in ('currency', 'timezone'): return pl.repeat('USD' if c.field == 'currency' else 'America/New_York', len(r.day), eager=True)
-    orders,units,cents = _sold(r, c, window, rng)
-    if c.field == 'attributed.sales': return money(cents, c.unit)
-    if c.field in ('attributed.orders', 'attributed.units'): return pl.Series(orders if c.field.endswith('orders') else units).cast(pl.String)
-    return pl.Series(rng.binomial(r.clicks, .4) + orders if c.field.endswith('add_to_cart') else rng.binomial(r.clicks, .8) + orders).cast(pl.String)
+    metric = c.field.removeprefix('attributed.')
+    if metric == 'sales': return money(_sold(r, c, 'sales', window), c.unit, short)
+    if metric in ('orders', 'units'): return pl.Series(_sold(r, c, metric, window)).cast(pl.String)
+    return pl.Series(rng.binomial(r.clicks, .3 if metric == 'add_to_cart' else .8)).cast(pl.String)
 
 def export(
     columns:Sequence[Column], # Of any dialect
-    world:World,
+    world:Market,
     rows:int=200,
     network:str='unseen', # Whose rows they are: another name, other rows
     order:str='ymd', # Of dates; `compact` for 20260930
     window:int=14, # Days of a window that only the request tells
+    short:bool=False, # Amounts as programs write them, 12.5 and 3.0
 ) -> dict[str, pl.Series]: # Cells as text, by column
     "A report with these columns."
-    r,rng = world.happen(network, rows), world.rng('export', network, rows)
-    return {c.name: (_other(c.field, r, rng) if c.unit == 'other' else _carried(c, world, r, rng, order, window)).alias(c.name) for c in columns}
+    r,rng = happen(world, network, rows), world.rng('export', network, rows)
+    return {c.name: (_other(c.field, r, rng) if c.unit == 'other' else _carried(c, world, r, rng, order, window, short)).alias(c.name) for c in columns}

@@ -14,12 +14,12 @@ from typing import Any
 import polars as pl
 
 from ..errors import ReportError
-from .dialects import NUMBERS, Dialect
+from .dialects import NUMBERS, Dialect, list_dialects, load_dialect
 from .events import EventPlan, read_events
 from .plan import RAW, Plan, attributed_rows, delivery_rows, empty, first_problem, identity, marked, suspect, typed_rows
 from .reports import LINE, Report
-from .schema import QUARANTINE
-from .values import AMOUNTS, writes_commas
+from .schema import DELIVERY, MONEY, QUARANTINE
+from .values import AMOUNTS, DOUBTFUL, is_whole_upc, present, read_gtin, writes_commas
 
 # %% ../../nbs/11e_rmis.lanes.ipynb #78aa051d
 FOLDERS = ('delivery', 'attributed', 'events', 'quarantine', 'suspects')
@@ -89,34 +89,88 @@ def _fast(plan:Plan, report:Report, into:dict[str, Path], anchor:list[str]) -> i
     return pl.collect_all([rows.select(pl.len()), *sinks], engine='streaming')[0].item()
 
 # %% ../../nbs/11e_rmis.lanes.ipynb #ed91b5fc
+def _whole(report:Report) -> pl.Expr: return pl.struct([pl.col(RAW + c).alias(c) for c in report.columns]).struct.json_encode() # a row as JSON
+
 def _slow(plan:Plan, report:Report, folder:Path, part:str, anchor:list[str]) -> None:
     "The slow lane: suspects are repaired or put into the quarantine, a batch at a time."
     suspects = pl.scan_parquet(folder/'suspects'/f'{part}.parquet', glob=False)
-    whole = pl.struct([pl.col(RAW + c).alias(c) for c in report.columns]).struct.json_encode()
     if report.kind == 'csv': suspects = _count_fields(report, suspects, anchor)
     report.refused.write_parquet(folder/'quarantine'/f'{part}.parquet')
     for k,batch in enumerate(suspects.collect_batches(chunk_size=BATCH)):
         judged = typed_rows(plan, batch.lazy(), True).with_columns(problem=first_problem(plan, report)).collect()
         good,bad = judged.filter(pl.col('problem').is_null()), judged.filter(pl.col('problem').is_not_null()).unnest('problem')
-        aside = bad.select(pl.col('column', 'value', 'reason'), source_report=pl.lit(report.name), line=LINE, row=whole)
+        if report.kind == 'csv' and bad.height: _second_header(plan, report, bad)
+        aside = bad.select(pl.col('column', 'value', 'reason'), source_report=pl.lit(report.name), line=LINE, row=_whole(report))
         aside.select(QUARANTINE.names()).write_parquet(folder/'quarantine'/f'{part}.{k}.parquet')
         delivery_rows(plan, good.lazy(), report.name).collect().write_parquet(folder/'delivery'/f'{part}.{k}.parquet')
         attributed_rows(plan, good.lazy(), report.name).collect().write_parquet(folder/'attributed'/f'{part}.{k}.parquet')
 
+# %% ../../nbs/11e_rmis.lanes.ipynb #30855c65
 def _mark(plan:Plan, report:Report) -> str: # A note, if commas were found
     "Look up the decimal mark of a report, where nobody has stated it."
-    amounts = [RAW + c.name for c in plan.used if c.unit in AMOUNTS or c.unit == 'percent']
-    if plan.decimal or report.kind != 'csv' or not writes_commas(marked(report).select(amounts).head(1000).collect()): return ''
+    amounts = [c.name for c in plan.used if c.unit in AMOUNTS or c.unit == 'percent'] + [n for c in plan.dialect.columns if c.field.startswith('derived.') for n in [plan.spelt.get(c.name.casefold())] if n]
+    if plan.decimal or report.kind != 'csv' or not writes_commas(marked(report).select(pl.col(RAW + n) for n in amounts).head(1000).collect()): return ''
     plan.decimal = ','
     return f"{report.name} writes decimal commas, and was read so (decimal='.' says otherwise)."
 
+def _check_digits(plan:Plan, report:Report) -> str: # A note, if they are there
+    "Look through a column whose UPCs should lack their check digits."
+    i = next((i for i,c in enumerate(plan.used) if c.unit == 'upc'), None)
+    if i is None: return ''
+    raw = pl.col(RAW + plan.used[i].name)
+    codes = marked(report).select(raw).unique().filter(present(raw).is_not_null()).select(holds=read_gtin(raw).is_not_null(), whole=is_whole_upc(raw), twelve=raw.str.strip_chars().str.len_bytes() == 12).collect(engine='streaming')
+    if codes.height >= 3 and codes['holds'].all():
+        plan.used[i] = plan.used[i].model_copy(update={'unit': 'gtin'})
+        return f'{report.name} writes every {plan.used[i].name} with its check digit, where {plan.dialect.title} is known to write none, and was read so.'
+    if codes['whole'].any() and codes['whole'].sum() == codes['twelve'].sum(): plan.used[i] = plan.used[i].model_copy(update={'unit': DOUBTFUL})
+    return ''
+
+# %% ../../nbs/11e_rmis.lanes.ipynb #6a8403a6
+def _second_header(plan:Plan, report:Report, bad:pl.DataFrame) -> None: # Raises `ReportError`
+    "Look for the header of another report among the rows that cannot be read."
+    names = {w.casefold() for d in (plan.dialect, *map(load_dialect, list_dialects())) for c in d.columns for w in (c.name, *c.also)}
+    cells = [pl.col(RAW + c).str.strip_chars(' \t\ufeff') for c in report.columns]
+    known,filled = pl.sum_horizontal([c.str.to_lowercase().is_in(names) for c in cells]), pl.sum_horizontal([c.is_not_null() for c in cells])
+    other = bad.filter(pl.col('reason') != 'the header again', known >= 3, 2 * known >= filled)
+    if other.height: raise ReportError(f'{report.name} has another header in line {other[LINE][0]}: {", ".join(filter(None, other.select(cells).row(0)[:4]))} …', 'Cut it there into two reports.')
+
+# %% ../../nbs/11e_rmis.lanes.ipynb #3ca76bee
+def _sum_row(plan:Plan, report:Report, folder:Path, part:str) -> pl.DataFrame|None:
+    "The row that is the sum of all others, in a report without days."
+    rows = pl.scan_parquet([*(folder/'delivery').glob(f'{part}*.parquet')], glob=False)
+    figures = [c for c,t in DELIVERY.items() if t in (pl.Int64, MONEY) and (c,) in plan.targets]
+    n,last,*sums = rows.select(n=pl.len(), last=pl.col('source_row').max(), **{c: pl.col(c).sum() for c in figures}).collect(engine='streaming').row(0)
+    if n < 3 or not figures: return None
+    is_sum = [pl.col(c) == pl.lit(s) - pl.col(c) for c,s in zip(figures, sums)]
+    no_id = pl.all_horizontal([pl.col(c).is_null() for c in ('campaign_id', 'ad_group_id', 'ad_id', 'creative_id', 'retailer_item_id', 'gtin14')])
+    told = pl.sum_horizontal([s & (pl.col(c) > 0) for s,c in zip(is_sum, figures)])
+    found = rows.filter(no_id, pl.all_horizontal([s.fill_null(True) for s in is_sum])).select('source_row', told=told).filter(pl.col('told') > 0).collect()
+    for line,k in found.rows():
+        row = typed_rows(plan, marked(report).filter(pl.col(LINE) == line), True).collect()
+        names = row.select(**{n: e for n,e in identity(plan).items() if n not in ('retailer', 'account_id')})
+        if not any(names.row(0)) or line == last and k > 1: return row
+    return None
+
+def _take_out_total(plan:Plan, report:Report, folder:Path, part:str) -> None:
+    "Put a row of totals aside that does not call itself so."
+    row = None if ('event_date',) in plan.targets else _sum_row(plan, report, folder, part)
+    if row is None: return
+    name = next((c.name for c in plan.used if c.unit == 'text'), plan.used[0].name)
+    aside = row.select(source_report=pl.lit(report.name), line=LINE, column=pl.lit(name), value=pl.col(RAW + name), reason=pl.lit('a row of totals: each figure is the sum of all others'), row=_whole(report))
+    aside.select(QUARANTINE.names()).write_parquet(folder/'quarantine'/f'{part}.total.parquet')
+    for path in [p for t in ('delivery', 'attributed') for p in (folder/t).glob(f'{part}*.parquet')]:
+        pl.scan_parquet(path, glob=False).filter(pl.col('source_row') != row[LINE][0]).sink_parquet(path.with_suffix('.new'), **SINK)
+        path.with_suffix('.new').replace(path)
+
+# %% ../../nbs/11e_rmis.lanes.ipynb #0226689d
 def _facts(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path, part:str) -> FileResult:
     "Both lanes for a report of figures; the counts are taken from what was written."
     plan = Plan(dialect, report.columns, given)
-    note = _mark(plan, report)
+    note = ' '.join(filter(None, (_mark(plan, report), _check_digits(plan, report))))
     anchor = _anchor(report, marked(report))
     total = _fast(plan, report, {t: folder/t/f'{part}.parquet' for t in FOLDERS}, anchor)
     _slow(plan, report, folder, part, anchor)
+    _take_out_total(plan, report, folder, part)
     delivery,attributed,quarantined = (_height(folder, t, f'{part}*.parquet') for t in ('delivery', 'attributed', 'quarantine'))
     repaired = _height(folder, 'delivery', f'{part}.[0-9]*.parquet')
     days = pl.scan_parquet(list((folder/'delivery').glob(f'{part}*.parquet')), glob=False).select(first=pl.col('event_date').min(), last=pl.max_horizontal(pl.col('event_date', 'period_end').max())).collect().row(0)
@@ -127,11 +181,10 @@ def _facts(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path,
 def _events(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path, part:str) -> FileResult:
     "A report of events, a batch at a time."
     plan,result = EventPlan(dialect, report.columns, given), FileResult(report.name, dialect.network, report.refused.height, quarantined=report.refused.height, part=part)
-    whole = pl.struct([pl.col(RAW + c).alias(c) for c in report.columns]).struct.json_encode()
     report.refused.write_parquet(folder/'quarantine'/f'{part}.parquet')
     for k,batch in enumerate(marked(report).collect_batches(chunk_size=BATCH)):
         good,bad = read_events(plan, batch, report.name)
-        aside = batch.select(pl.col(LINE).alias('line'), row=whole).join(bad, on='line').with_columns(source_report=pl.lit(report.name))
+        aside = batch.select(pl.col(LINE).alias('line'), row=_whole(report)).join(bad, on='line').with_columns(source_report=pl.lit(report.name))
         good.write_parquet(folder/'events'/f'{part}.{k}.parquet')
         aside.select(QUARANTINE.names()).write_parquet(folder/'quarantine'/f'{part}.{k}.parquet')
         result.rows_in += batch.height
@@ -140,6 +193,7 @@ def _events(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path
         result.events += good.height
     return result
 
+# %% ../../nbs/11e_rmis.lanes.ipynb #f0a07de4
 def harmonize_file(
     report:Report,
     dialect:Dialect,

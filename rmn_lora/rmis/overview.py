@@ -49,7 +49,9 @@ def spend_chart(
     "Spend of each network, and beside it attributed sales with every kind of number apart. One currency is drawn; whatever has no total, or another currency, is written out."
     spend,kinds = by_network(run), sales_kinds(run)
     money = spend.drop_nulls('currency').group_by('currency').agg(pl.col('rows').sum()).sort('rows', 'currency')['currency'].to_list()[-1:] or ['?']
-    short,ours = pl.col('network').str.split('_').list.first(), (pl.col('currency') == money[0]).fill_null(False)
+    names = spend.select(pl.col('network').unique()).with_columns(short=pl.col('network').str.split('_').list.first())
+    called = {n: n.replace('_', ' ') if many else short for n,short,many in names.with_columns(many=pl.len().over('short') > 1).rows()}
+    short,ours = pl.col('network').replace(called), (pl.col('currency') == money[0]).fill_null(False)
     amount = lambda c: pl.when(ours).then(pl.col(c).cast(pl.Float64))
     abroad = pl.when(ours).then(pl.lit('')).otherwise(pl.format(' {}', pl.col('currency').fill_null('?')))
     left = spend.select(label=short + abroad, colour='network', amount=amount('spend'), note=pl.format('{} in {}', pl.col('spend').round(0).cast(pl.Int64), pl.col('currency').fill_null('an unknown currency')))

@@ -1,4 +1,6 @@
 "Dialects are checked data, and a header is recognised by what only one network says."
+import re
+
 import polars as pl
 import pytest
 import yaml
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from rmn_lora.errors import ReportError
 from rmn_lora.rmis.dialects import Column, Dialect, column_faults, detect, list_dialects, load_dialect
 from rmn_lora.rmis.harmonize import DataHarmonizer
+from rmn_lora.rmis.values import AMOUNTS
 
 NETWORKS = ['amazon_dsp', 'amazon_sponsored_brands_display', 'amazon_sponsored_products', 'criteo_retail_media', 'epsilon_citrusad', 'instacart_ads', 'kroger_kpm', 'target_roundel', 'topsort_events', 'uber_retail_ads', 'walmart_display', 'walmart_search']
 
@@ -15,6 +18,24 @@ def test_all_are_there_and_every_column_says_who_says_so():
     for d in map(load_dialect, list_dialects()):
         assert all(c.source in d.sources for c in d.columns), d.network
         assert all(c.window_days for c in d.columns if c.field.startswith('attributed.') and c.unit != 'other'), d.network
+
+@pytest.mark.parametrize('network', NETWORKS)
+def test_an_entry_says_what_its_name_says(network):
+    "Windows, new-to-brand and channels stand in many names; the entry was typed beside them."
+    d = load_dialect(network)
+    for c in d.columns:
+        name = c.name.lower()
+        if c.field.startswith('attributed.') and (days := re.search(r'(\d+)_?d(ays)?(_|$)', name)): assert c.window_days == int(days[1]), c.name
+        if c.field.startswith('attributed.') and c.unit != 'other':
+            counts_buyers = c.field.endswith(('sales', 'orders', 'units'))
+            assert c.ntb == (('newtobrand' in name or 'ntb' in name) if counts_buyers else None), c.name
+            assert c.field != 'attributed.sales' or c.unit in AMOUNTS, c.name
+            if name.startswith('instore'): assert c.channel == 'in_store', c.name
+            for word in ('pickup', 'delivery'): assert not name.startswith(word) or c.channel == word, c.name
+            if 'othersku' in name or 'instoreother' in name: assert c.product_match == 'other_sku', c.name
+            if 'samesku' in name or 'advertisedsku' in name: assert c.product_match == 'same_sku', c.name
+            if name.endswith('_linear'): assert c.model == 'linear', c.name
+    assert {k.casefold() for k in d.key} <= {c.name.casefold() for c in d.columns}, 'its key names a column that it does not list'
 
 @pytest.mark.parametrize(('alias', 'network'), [('amazon', 'amazon_sponsored_products'), ('criteo', 'criteo_retail_media'), ('instacart', 'instacart_ads'), ('target', 'target_roundel'), ('uber', 'uber_retail_ads'), ('walmart', 'walmart_search'),
     ('dsp', 'amazon_dsp'), ('amazon_sd', 'amazon_sponsored_brands_display'), ('kroger', 'kroger_kpm'), ('citrusad', 'epsilon_citrusad'), ('topsort', 'topsort_events')])
@@ -70,3 +91,11 @@ def test_a_translated_header(tmp_path):
     run = DataHarmonizer(dialects=[own]).harmonize(tmp_path/'a.csv', tmp_path/'out', quiet=True)
     assert run.files[0].network == 'laden' and run.delivery.select('clicks', pl.col('spend').cast(pl.Float64)).collect().rows() == [(3, 1.5)]
     with pytest.raises(ValueError, match='Datum: listed 2 times'): Dialect(network='x', title='X', columns=(*own.columns, Column(name='Datum', field='period_end', unit='date', status='inferred')))
+
+@pytest.mark.parametrize('header', ['Date,Campaign,Impressions,Clicks,Spend,Orders,Sales', 'Date,Impressions,Clicks,Spend,Sales', 'Date,Campaign Name,Impressions,Clicks,Spend,Attributed Sales', 'Campaign,Impressions,Clicks,Ad Spend,Conversions'])
+def test_words_of_the_trade_name_no_network(header):
+    with pytest.raises(ReportError, match='(Any network might write|No dialect fits) the columns .*knows . of .*network='): detect(header.split(','))
+
+def test_the_candidates_are_named():
+    with pytest.raises(ReportError, match='Any network might write.*target_roundel knows 6 of 7.*instacart_ads knows'): detect('Date,Campaign,Impressions,Clicks,Spend,Orders,Sales'.split(','))
+    assert detect('Date,TCIN,Impressions,Clicks,Spend,Orders,Sales'.split(',')).network == 'target_roundel'

@@ -1,8 +1,6 @@
 "Reports of single events: baskets, their items, and what keeps an event out."
 import json
 from collections import Counter
-from datetime import UTC, datetime
-from decimal import Decimal as D
 
 import polars as pl
 import pytest
@@ -22,23 +20,15 @@ def harmonize(tmp_path, events, text=None, **given):
     assert run.rows_in == run.rows_out + run.quarantined and run.delivery.collect().is_empty() and run.attributed.collect().is_empty()
     return run
 
-# Typed by hand from the API's description: a promoted product is seen in a shop, a basket of two is bought, somebody clicks without an auction
+# What becomes of these stands in golden/topsort_events.py: a promoted product is seen in a shop, a basket of two is bought, somebody clicks without an auction
 GOLDEN = [
     {'id': '001', 'occurredAt': '2026-09-01T23:30:00-05:00', 'opaqueUserId': 'u1', 'resolvedBidId': 'WyJiX01', 'entity': {'type': 'product', 'id': 'p0'}, 'channel': 'instore', 'deviceType': 'mobile'},
     {'id': '002', 'occurredAt': NOON, 'opaqueUserId': 'u1', 'items': [{'productId': '0077', 'quantity': 2, 'unitPrice': 3.50, 'vendorId': 'v1'}, {'productId': '0078', 'unitPrice': 0.1}]},
     {'id': '003', 'occurredAt': NOON, 'opaqueUserId': 'u2', 'entity': {'type': 'product', 'id': 'p9'}, 'channel': 'onsite'}]
 
-def test_golden_events(tmp_path):
+def test_a_run_of_events_is_found_again(tmp_path):
     run = harmonize(tmp_path, GOLDEN, currency='USD', event_type='click')
-    columns = ['source_row', 'item', 'event_id', 'event_type', 'event_time', 'user_id', 'auction_id', 'sponsored', 'site_scope', 'device', 'retailer_item_id', 'seller_id', 'quantity', 'unit_price']
-    noon = datetime(2026, 9, 1, 12, tzinfo=UTC)
-    assert run.events.select(columns).with_columns(pl.col(pl.Enum).cast(pl.String)).sort('source_row', 'item').collect().rows() == [
-        (1, 1, '001', 'click', datetime(2026, 9, 2, 4, 30, tzinfo=UTC), 'u1', 'WyJiX01', True, 'in_store', 'mobile', None, None, None, None),
-        (2, 1, '002', 'purchase', noon, 'u1', None, False, None, None, '0077', 'v1', 2, D('3.5')),
-        (2, 2, '002', 'purchase', noon, 'u1', None, False, None, None, '0078', None, 1, D('0.1')),
-        (3, 1, '003', 'click', noon, 'u2', None, False, 'onsite', None, 'p9', None, None, None)]
-    assert run.files[0].events == 4 and set(run.events.collect()['currency']) == {'USD'}
-    assert load_run(tmp_path/'out').events.collect().equals(run.events.collect())
+    assert run.files[0].events == 4 and load_run(tmp_path/'out').events.collect().equals(run.events.collect())
 
 def test_what_nobody_says_is_unknown(tmp_path):
     seen = harmonize(tmp_path, GOLDEN).events.collect()
@@ -47,7 +37,8 @@ def test_what_nobody_says_is_unknown(tmp_path):
 @pytest.mark.parametrize(('change', 'column', 'why'), [
     ({'occurredAt': '2026-09-01 12:00:00'}, 'occurredAt', 'offset'), ({'occurredAt': None}, 'occurredAt', 'missing'), ({'id': ''}, 'id', 'missing'), ({'channel': 'billboard'}, 'channel', 'onsite'),
     ({'items': 'none'}, 'items', 'list'), ({'items': {'productId': '1'}}, 'items', 'list'), ({'items': [1, 2]}, 'items', 'list'), ({'items': [{'productId': {'a': 1}}]}, 'items', 'list'),
-    ({'items': [{'productId': '1', 'unitPrice': 1}, {'productId': '2', 'unitPrice': 'x'}]}, 'items[].unitPrice', 'only one way'), ({'items': [{'productId': '1', 'quantity': 1.5}]}, 'items[].quantity', 'whole')])
+    ({'items': [{'productId': '1', 'unitPrice': 1}, {'productId': '2', 'unitPrice': 'x'}]}, 'items[].unitPrice', 'only one way'), ({'items': [{'productId': '1', 'quantity': 1.5}]}, 'items[].quantity', 'whole'),
+    ({'items': [{'productId': '1', 'quantity': 0}]}, 'items[].quantity', 'less than 1'), ({'items': [{'productId': '1', 'quantity': -1}]}, 'items[].quantity', 'whole'), ({'items': [{'productId': '1', 'unitPrice': 1}, {'productId': '2', 'unitPrice': -0.5}]}, 'items[].unitPrice', 'less than 0')])
 def test_one_bad_value_keeps_its_event_out_and_no_other(tmp_path, change, column, why):
     run = harmonize(tmp_path, [GOLDEN[1], GOLDEN[0] | change, GOLDEN[1] | {'id': '9'}])
     (line,at,reason,row), = run.quarantine.select('line', 'column', 'reason', 'row').collect().rows()

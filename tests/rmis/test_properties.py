@@ -58,7 +58,7 @@ def test_check_digit_agrees_with_the_schoolbook(body, digit):
 @given(st.text('0123456789', min_size=1, max_size=15))
 def test_a_upc_without_its_check_digit_becomes_the_one_gtin_that_it_can_be(body):
     got = pl.DataFrame({'x': [body]}).select(read_upc(pl.col('x'))).item()
-    if len(body) > 13: assert got is None
+    if len(body) > 13 or not body.strip('0'): assert got is None
     else: assert got[:-1] == body.zfill(13) and pl.DataFrame({'x': [got]}).select(read_gtin(pl.col('x'))).item() == got
 
 def test_cents_micros_and_day_first_dates(tmp_path):

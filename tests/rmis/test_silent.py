@@ -292,3 +292,151 @@ def test_a_damaged_file_in_a_zip_leaves_the_others(tmp_path):
     (tmp_path/'w.zip').write_bytes(data.replace(b'MARKER', b'MARKED'))
     run = DataHarmonizer().harmonize(tmp_path/'w.zip', tmp_path/'out', quiet=True)
     assert run.rows_out == 1 and list(run.refused) == ['w.zip/b.csv'] and 'cannot be read' in run.refused['w.zip/b.csv']
+
+
+# What contradicts the dialect
+
+@pytest.mark.parametrize(('text', 'network', 'name', 'value', 'says'), [
+    ('Date,TCIN,Impressions,Clicks,Spend,Orders,Sales\n2026-09-01,1,1,1,1,1,1\n', 'target', 'currency', 'CAD', 'USD'),
+    (CRITEO.format(1, 1), 'criteo', 'basis', 'click', 'click_and_view'), (CRITEO.format(1, 1), 'criteo', 'restated_days', 3, '5'), (CRITEO.format(1, 1), 'criteo', 'model', 'linear', 'last_touch'),
+    (HEAD + ROW, 'walmart', 'window_days', 7, '14'), (HEAD + ROW, 'walmart', 'channel', 'all', 'online')])
+def test_what_contradicts_the_dialect_is_refused_and_what_agrees_is_not(tmp_path, text, network, name, value, says):
+    with pytest.raises(ReportError, match=f'{name} of .* is given as .*, but its dialect says {says}.*Leave it out'): harmonize(tmp_path, text, given={network: {name: value}})
+    assert harmonize(tmp_path, text, given={network: {name: int(says) if says.isdigit() else says}}).rows_out == 1
+
+def test_what_one_column_takes_may_be_given(tmp_path):
+    run = harmonize(tmp_path, CRITEO.format(1, 1), given={'criteo': {'window_days': 30, 'product_match': 'same_sku'}})
+    assert run.attributed.select('window_days').unique().collect()['window_days'].to_list() == [30]
+
+
+# Names that are words for nothing
+
+@pytest.mark.parametrize('spend', ['12.50', '$12.50'])
+@pytest.mark.parametrize(('name', 'kept'), [('None', True), ('NA', True), ('none', True), ('', False), ('-', False), ('--', False), ('n/a', False), ('#N/A', False), ('null', False), ('NaN', False)])
+def test_a_brand_may_be_called_none(tmp_path, name, kept, spend):
+    run = harmonize(tmp_path, f'date,campaignId,campaignName,impressions,clicks,cost,sales14d\n2026-09-01,1,{name},10,1,{spend},9\n', given={'amazon': {'currency': 'USD'}})
+    assert run.delivery.collect()['campaign_name'].to_list() == [name if kept else None]
+
+
+# GTINs and UPCs
+
+UBER = 'start_time,ad_account_id,campaign_id,ad_group_id,item_gtin,currency_code,impressions,clicks,ad_spend,units_sold_14d,sales_14d\n2026-09-01T00:00:00Z,1,1,1,{},USD,1,1,5.00,1,2.00\n'
+
+@pytest.mark.parametrize('gtin', ['0', '00000000000000', '000000000000'])
+def test_nothing_but_zeros_is_no_gtin(tmp_path, gtin):
+    assert aside(harmonize(tmp_path, UBER.format(gtin)), 'column', 'value') == [('item_gtin', gtin)]
+
+KROGER = 'Date,Campaign Name,UPC,Impressions,Clicks,Spend,Attributed Sales\n'
+WHOLE = ['036000291452', '012345678905', '611269991000'] # as on the pack
+BODIES = ['0003600029145', '1111041700', '0001234567890']
+
+def kroger(tmp_path, codes):
+    run = harmonize(tmp_path, KROGER + ''.join(f'2026-09-01,Fall,{c},100,2,3.50,20.00\n' for c in codes))
+    return run, run.delivery.sort('source_row').collect()['gtin14'].to_list(), [v for _,v in aside(run, 'line', 'value')]
+
+def test_upcs_with_their_check_digits_are_seen_by_the_whole_column(tmp_path):
+    run,gtins,out = kroger(tmp_path, WHOLE)
+    assert gtins == [w.zfill(14) for w in WHOLE] and not out and 'with its check digit' in run.notes[0]
+    run,gtins,out = kroger(tmp_path, [w.zfill(13) for w in WHOLE])
+    assert gtins == [w.zfill(14) for w in WHOLE] and not out and run.notes
+
+def test_twelve_digits_that_may_be_either_are_set_aside(tmp_path):
+    run,gtins,out = kroger(tmp_path, [*BODIES, WHOLE[0], f' {WHOLE[1]} '])
+    assert len(gtins) == 3 and gtins[0] == '00036000291452' and [o.strip() for o in out] == WHOLE[:2] and not run.notes
+    assert 'may have it' in aside(run, 'reason')[0][0]
+
+def test_a_column_that_writes_no_check_digits_is_read_as_documented(tmp_path):
+    run,gtins,out = kroger(tmp_path, [*BODIES, WHOLE[0], '400638133393', '']) # the body of an EAN does not end in a valid digit
+    assert gtins[3] == read_upc_by_hand(WHOLE[0]) and gtins[4] == '04006381333931' and gtins[5] is None and not out and not run.notes
+
+def read_upc_by_hand(body):
+    digits = body.zfill(13)
+    return digits + str(-sum(int(c) * (3 if i % 2 == 0 else 1) for i,c in enumerate(digits)) % 10)
+
+
+# Numbers and days of other programs
+
+@pytest.mark.parametrize('gap', ['\u202f', '\u2009', '\u00a0'])
+def test_a_narrow_space_stands_between_thousands(tmp_path, gap):
+    run = harmonize(tmp_path, HEAD + ROW.replace('1000', f'1{gap}000').replace('12.50', f'1{gap}234.50'))
+    assert run.delivery.select('impressions', pl.col('spend').cast(pl.Float64)).collect().rows() == [(1000, 1234.5)]
+    assert amounts(harmonize(tmp_path, SP + f'2026-09-01;1;B;1000;10;1{gap}234,50;EUR;1;1\n')) == [(1000, 1234.5)]
+
+@pytest.mark.parametrize('day', ['46266', '46266.0', '46266.5'])
+def test_a_day_as_a_spreadsheet_counts_is_called_so(tmp_path, day):
+    (column,reason), = aside(harmonize(tmp_path, HEAD + ROW + ROW.replace('2026-09-01', day)), 'column', 'reason')
+    assert column == 'date' and "spreadsheet's count of days" in reason
+
+def test_ratios_that_are_not_carried_show_the_mark(tmp_path):
+    head = SP.replace('purchases7d', 'purchases7d;costPerClick')
+    run = harmonize(tmp_path, head + '2026-09-01;1;B;1.000;10;1.234;EUR;3;1;0,25\n')
+    assert amounts(run) == [(1000, 1234)] and run.notes
+
+def test_no_amount_is_read_a_hundred_times_too_large(tmp_path):
+    "Whatever the first thousand rows show and the later ones write."
+    seen = {'whole': '7', 'points': '12.50', 'commas': '12,50', 'thousands': '1,234'}
+    for first in seen.values():
+        for later in ('12,50', '12.50', '12,5', '0,99', '1.234,50', '1,234.50'):
+            run = harmonize(tmp_path, SP + f'2026-09-01;1;A;1;1;{first};EUR;1;1\n' * 1200 + f'2026-09-01;1;B;1;1;{later};EUR;1;1\n')
+            spend = run.delivery.filter(retailer_item_id='B').collect()['spend'].cast(pl.Float64).to_list()
+            true = float(later.replace('.', '').replace(',', '.')) if later.rfind(',') > later.rfind('.') else float(later.replace(',', ''))
+            assert spend in ([], [true]), (first, later)
+
+
+# Two reports in one file, values that are none
+
+def test_two_reports_in_one_file_are_told_apart(tmp_path):
+    second = 'date,accountId,campaignId,lineItemId,impressions,clicks,spend,attributedSales\n2026-09-01,1,2,3,10,1,2,4\n'
+    (tmp_path/'w.csv').write_text(HEAD + ROW + second)
+    with pytest.raises(ReportError, match='w.csv has another header in line 3: date, accountId.*Cut it'): DataHarmonizer().harmonize(tmp_path/'w.csv', tmp_path/'out', quiet=True)
+    run = harmonize(tmp_path, HEAD + ROW + '\ufeff' + HEAD + ROW)
+    assert aside(run, 'line', 'reason') == [(3, 'the header again')]
+
+@pytest.mark.parametrize('nested', [{'a': 1}, ['1'], [1, 2], [{'a': 1}], [[]], []])
+@pytest.mark.parametrize('form', ['jsonl', 'parquet'])
+def test_a_list_is_no_id(tmp_path, nested, form):
+    good = dict(zip(HEAD.strip().split(','), ROW.strip().split(',')))
+    if form == 'jsonl': run = harmonize(tmp_path, json.dumps(good | {'itemId': nested}) + '\n' + json.dumps(good | {'itemId': '[2026] a {b}'}), 'w.jsonl')
+    else:
+        pl.DataFrame([good | {'itemId': nested}], strict=False).write_parquet(tmp_path/'w.parquet')
+        run = DataHarmonizer().harmonize(tmp_path/'w.parquet', tmp_path/'out', quiet=True)
+    (line,column,reason), = aside(run, 'line', 'column', 'reason')
+    assert (line, column) == (1, 'itemId') and reason.startswith('a list or an object') and run.rows_out == (form == 'jsonl')
+
+
+# Totals that do not say so
+
+CAMPAIGNS = 'Campaign,Impressions,Clicks,Ad Spend,Conversions,Unit Sales,Sales Revenue\n'
+THREE = 'A,10,1,5.00,1,1,20\nB,20,2,10.00,2,2,40\nC,40,3,20.00,2,2,40\n'
+
+@pytest.mark.parametrize('name', ['', 'All campaigns', 'Overall', '—', '-', 'Σ'])
+def test_a_row_that_is_the_sum_of_all_others_is_no_campaign(tmp_path, name):
+    run = harmonize(tmp_path, CAMPAIGNS + THREE + f'{name},70,6,"$35.00",5,5,100\n', given={'citrusad': {'currency': 'USD'}})
+    assert aside(run, 'line', 'reason') == [(5, 'a row of totals: each figure is the sum of all others')]
+    assert run.delivery.collect()['impressions'].sum() == 70 and run.attributed.filter(metric='sales').collect()['value'].sum() == 100
+    assert json.loads(aside(run, 'row')[0][0])['Sales Revenue'] == '100'
+
+def test_a_nameless_sum_is_seen_wherever_it_stands(tmp_path):
+    assert aside(harmonize(tmp_path, CAMPAIGNS + ',70,6,35.00,5,5,100\n' + THREE), 'line') == [(2,)]
+
+@pytest.mark.parametrize('text', [
+    'A,10,1,5.00,1,1,20\nAll,10,1,5.00,1,1,20\n', # one other row: a copy as likely as a sum
+    THREE + 'D,70,6,35.01,5,5,100\n', THREE + 'D,70,7,35.00,5,5,100\n', # not the sum in all
+    'D,70,6,35.00,5,5,100\n' + THREE, # a name, and not the last
+    'A,0,0,0,1,1,20\nB,0,0,0,2,2,40\nC,0,0,0,3,3,60\n', # nothing was delivered
+    'A,1,0,0,,,\nB,1,0,0,,,\nC,2,0,0,,,\n']) # one figure alone may be chance
+def test_a_campaign_that_only_looks_like_a_sum_stays(tmp_path, text):
+    assert harmonize(tmp_path, CAMPAIGNS + text).quarantined == 0
+
+def test_a_report_with_days_has_no_such_sums(tmp_path):
+    rows = [ROW.replace('5551', k) for k in ('', '', '')]
+    assert harmonize(tmp_path, HEAD + ''.join(rows[:2]) + rows[2].replace('1000,10,12.50,40.00,2', '2000,20,25.00,80.00,4')).quarantined == 0
+
+def test_ids_make_a_row_no_total(tmp_path):
+    target = 'Advertiser ID,TCIN,Impressions,Clicks,Spend,Orders,Sales\n7,1,10,1,1.00,1,5\n7,2,20,2,2.00,1,5\n'
+    assert harmonize(tmp_path, target + '7,3,30,3,3.00,2,10\n').quarantined == 0
+    assert aside(harmonize(tmp_path, target + '7,,30,3,3.00,2,10\n'), 'line') == [(4,)]
+
+def test_an_open_quote_does_not_hide_a_total(tmp_path):
+    run = harmonize(tmp_path, CAMPAIGNS + '"two\nlines",10,1,5.00,1,1,20\n' + THREE + 'All,80,7,40.00,6,6,120\n')
+    assert aside(run, 'line') == [(7,)]

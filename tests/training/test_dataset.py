@@ -61,22 +61,26 @@ def agree_with_tables(path, folder):
         for name, cell in (x.split('=', 1) for x in shown): assert same_cell(cell, cells[line].get(name, ''), path), (line, name)
         assert list(got) == list(card.fields)
         for f, v in got.items():
-            want = known[f] if f in known else None
-            if f not in known and (line, f) in figures: [want] = figures[line, f]
+            cell = cells[line].get(next(c.name for c in card.columns if c.field == f), '')
+            want = known[f] if f in known else Decimal(cell) if cell else None
             assert v == (str(want) if f == 'event_date' else want), (line, f)
+            assert f in known or v is None or v in figures[line, f]
         assert r['kind'] == 'retailer' and r['entity'] == (known['campaign_id'] or known['retailer_item_id'] or known['gtin14'] or '')
+    plain = [f for f in card.fields if all(len(v) == 1 for (_, g), v in figures.items() if g == f)] # others stand in several columns, of several channels or bases
     for got, record in zip(map(parsed, rows), harmonized_records(run), strict=True):
-        for f, v in got.items(): assert v == (None if f not in record else Decimal(record[f]) if isinstance(v, Decimal) else record[f]), f
+        for f, v in ((f, got[f]) for f in plain): assert v == (None if f not in record else Decimal(record[f]) if isinstance(v, Decimal) else record[f]), f
     return run, card, rows
 
-@pytest.mark.parametrize('network', SAMPLES)
+FIGURES = [n for n in SAMPLES if n != 'topsort_events']
+
+@pytest.mark.parametrize('network', FIGURES)
 def test_rows_of_a_report_agree_with_the_tables(network, tmp_path):
     run, card, rows = agree_with_tables(REPORTS[network], tmp_path/'out')
-    assert run.quarantined > 0 and len(card.columns) >= 6
+    assert run.quarantined > 0 and len(card.columns) >= (4 if network == 'epsilon_citrusad' else 6) # whose windows nobody has given
     assert {'event_date', 'spend', 'impressions', 'clicks'} <= set(card.fields)
     assert card == report_schema(REPORTS[network], network)
 
-@pytest.mark.parametrize('network', SAMPLES)
+@pytest.mark.parametrize('network', FIGURES)
 def test_rows_of_a_dirty_report_agree_too(network, tmp_path):
     World(seed=77).write_report(network, path := tmp_path/f'x{SAMPLES[network]}', 60, .5)
     run, _, _ = agree_with_tables(path, tmp_path/'out')
@@ -105,6 +109,7 @@ def test_a_value_that_its_line_does_not_show_is_not_asked_for(tmp_path):
     assert [(r['entity'], parsed(r)['spend']) for r in rows] == [('0', Decimal('2.00'))]
 
 def test_an_unknown_report_is_refused(tmp_path):
+    with pytest.raises(ReportError, match='No column is a figure'): report_rows(REPORTS['topsort_events'])
     (path := tmp_path/'x.csv').write_text('a,b\n1,2\n')
     with pytest.raises(ReportError): report_rows(path)
 
