@@ -255,31 +255,18 @@ def comparable(
 # %% ../nbs/85_cli.ipynb #d1a1ec70
 dialect = typer.Typer(no_args_is_help=True, help='Describe reports of networks that nobody has described.\n\nExample: rmn-lora dialect propose unseen.csv')
 app.add_typer(dialect, name='dialect')
-
-def _ask(question:Any) -> str|None:
-    "Ask in the terminal, by number."
-    typer.echo(f'\n{question.text}')
-    for k,choice in enumerate(question.choices, 1): typer.echo(f'  {k}  {choice}')
-    typer.echo('  0  I do not know')
-    while not 0 <= (number := typer.prompt('Number', type=int)) <= len(question.choices): typer.echo(f'Give a number from 0 to {len(question.choices)}.')
-    return list(question.choices)[number - 1] if number else None
-
 @dialect.command()
-def propose(
-    report:Annotated[Path, typer.Argument(metavar='FILE', help='A report of a network that has no dialect.')],
-    out:Annotated[Path|None, typer.Option(dir_okay=False, help="The YAML; named after the report, in this folder, if not given.")]=None,
-    questions:Annotated[int, typer.Option(min=0, help='How many may be asked.')]=3,
-):
+def propose(report:Annotated[Path, typer.Argument(metavar='FILE', help='A report of a network that has no dialect.')], out:Annotated[Path|None, typer.Option(dir_okay=False, help='The YAML, a new file; named after the report, in this folder, if not given.')]=None, questions:Annotated[int, typer.Option(min=0, help='How many may be asked.')]=3):
     """Propose a dialect for a report never seen: what each column is, how sure that is, and what only you know.
 
     Example: rmn-lora dialect propose unseen.csv --out unseen.yaml
     """
-    from rmn_lora.rmis.propose import propose as find
-    found = find(report, _ask if questions else None, questions=questions)
-    if out is None and (out := Path(f'{found.dialect.network}.yaml')).exists(): raise ReportError(f'{out} is there already.', 'Name another file with --out.')
+    from rmn_lora.rmis.propose import ask_by_number, propose as find
+    found = find(report, lambda q: ask_by_number(q, typer.echo, lambda text: typer.prompt(text, prompt_suffix='')), questions=questions)
+    path = found.save(out or Path(f'{found.dialect.network}.yaml'))
     _table(['column','is','unit','says','sure'], [(c.name, *found.told_of(c)) for c in found.dialect.columns], right=('sure',))
     for column,why in found.open.items(): typer.echo(f'Left out: {column}: {why}.')
-    typer.echo(f'Dialect: {found.save(out)}\nNext: rmn-lora harmonize {report} --network {out} --out tables')
+    typer.echo(f'Dialect: {path}\nNext: rmn-lora harmonize {report} --network {path} --out tables')
 
 # %% ../nbs/85_cli.ipynb #ec9e311e
 def main():

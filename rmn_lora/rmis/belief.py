@@ -6,9 +6,9 @@
 __all__ = ['METHODS', 'WEIGHTS', 'WAYS', 'COOL', 'STAY', 'features', 'softmax', 'fit', 'Weights', 'load_weights', 'Belief',
            'believe', 'assign']
 
-# %% ../../nbs/11k_rmis.belief.ipynb #a420f431
+# %% ../../nbs/11k_rmis.belief.ipynb #d1435fef
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment, minimize
 
 from .meaning import FIELDS, OTHER, Evidence
 
-# %% ../../nbs/11k_rmis.belief.ipynb #279714f6
+# %% ../../nbs/11k_rmis.belief.ipynb #57947b66
 METHODS = ('names', 'values', 'relations', 'model')
 
 def features(
@@ -32,6 +32,7 @@ def features(
     prior = np.broadcast_to(np.eye(len(FIELDS)), (len(e.columns), len(FIELDS), len(FIELDS)))
     return np.concatenate([prior, *(x for k,x in parts.items() if k in methods)], 2)
 
+# %% ../../nbs/11k_rmis.belief.ipynb #3bf047a5
 def softmax(scores:np.ndarray, possible:np.ndarray) -> np.ndarray:
     scores = np.where(possible, scores, -1e9)
     p = np.exp(scores - scores.max(-1, keepdims=True))
@@ -53,7 +54,7 @@ def fit(
         return -(weight * np.log(p[at, truth] + 1e-12)).sum() + hold * w @ w / 2, ((error * weight[:, None]).ravel() @ flat) + hold * w
     return minimize(loss, np.zeros(x.shape[2]), jac=True, method='L-BFGS-B', options={'maxiter': 200}).x
 
-# %% ../../nbs/11k_rmis.belief.ipynb #dc662403
+# %% ../../nbs/11k_rmis.belief.ipynb #d9bee1e0
 @dataclass(frozen=True)
 class Weights:
     "What was learned from the known dialects: how much each piece of evidence counts, and how far the result can be trusted."
@@ -72,6 +73,7 @@ class Weights:
         p = np.clip(belief, 1e-6, 1 - 1e-6)
         return 1 / (1 + np.exp(-self.slope * np.log(p / (1 - p)) - self.offset))
 
+# %% ../../nbs/11k_rmis.belief.ipynb #dab833cd
 WEIGHTS = Path(__file__).parents[1]/'assets/meaning.json' if '__file__' in globals() else Path('../rmn_lora/assets/meaning.json')
 
 def load_weights(path:Path=WEIGHTS) -> Weights:
@@ -79,6 +81,7 @@ def load_weights(path:Path=WEIGHTS) -> Weights:
     saved = json.loads(path.read_text())
     return Weights(np.array(saved['first']), np.array(saved['second']), saved['slope'], saved['offset'])
 
+# %% ../../nbs/11k_rmis.belief.ipynb #09e9e178
 @dataclass
 class Belief:
     "What the columns of a report mean: shares, and the ways to read the whole report that they are the mean of."
@@ -93,8 +96,10 @@ class Belief:
         after = np.einsum('s,sa,scf->acf', self.likely[best], self.ways[best, column], self.ways[best]).max(2).sum(0)
         return after - np.einsum('s,scf->cf', self.likely[best], self.ways[best]).max(1)
 
+# %% ../../nbs/11k_rmis.belief.ipynb #108ac2d8
 WAYS,COOL,STAY = 24,60,30 # ways to read a report that are tried side by side, steps of cooling, and steps thereafter
 
+# %% ../../nbs/11k_rmis.belief.ipynb #b50ad1b2
 def believe(
     e:Evidence,
     names:np.ndarray, # `e.by_names(lexicon)`
@@ -103,27 +108,28 @@ def believe(
     methods:Sequence[str] = METHODS,
 ) -> Belief:
     "How likely each column is to mean each field: over the ways to read the whole report that annealing finds, each by its own likelihood."
-    possible,n = e.possible.copy(), len(e.columns)
+    possible,alone = e.possible.copy(), features(e, None, methods, names)
     for c,f in (told or {}).items(): possible[e.columns.index(c)] = np.array(FIELDS) == f
-    alone = features(e, None, methods, names)
-    belief = softmax(alone @ w.first, possible)
-    if 'relations' not in methods or not n: return Belief(belief, belief[None][:0], np.zeros(0))
-    rng,k = np.random.default_rng(0), alone.shape[2]
-    base,found,one = alone @ w.second[:k], {}, np.eye(len(FIELDS))
-    def others(meant): return e.by_relations(meant) @ w.second[k:]
+    shares,k = softmax(alone @ w.first, possible), alone.shape[2]
+    if 'relations' not in methods or not len(shares): return Belief(shares, shares[None][:0], np.zeros(0))
+    found = _anneal(shares, alone @ w.second[:k], lambda meant: e.by_relations(meant) @ w.second[k:], possible)
+    ways,likely = np.array([p for _,p in found]), softmax(np.array([score for score,_ in found]), np.array(True))
+    return Belief(np.einsum('s,scf->cf', likely, ways), ways, likely)
+
+# %% ../../nbs/11k_rmis.belief.ipynb #4a61a534
+def _anneal(shares:np.ndarray, base:np.ndarray, others:Callable[[np.ndarray], np.ndarray], possible:np.ndarray) -> list[tuple[float, np.ndarray]]:
+    "The ways to read a report that were met, each with its score and the shares of each column in the light of the others."
+    rng,one,n,found = np.random.default_rng(0), np.eye(len(FIELDS)), len(base), {}
     def score(meant, o): return (meant * (base + o / 2)).sum((1, 2)) - 1e9 * (meant * ~possible).sum((1, 2))
-    meant = one[_draw(rng, np.broadcast_to(belief, (WAYS, *belief.shape)))]
+    meant = one[_draw(rng, np.broadcast_to(shares, (WAYS, *shares.shape)))]
     for heat in (*np.linspace(.3, 1, COOL), *np.linspace(1, 3, STAY)):
         now = others(meant)
-        worth = score(meant, now)
-        if heat >= 1: found |= {m.tobytes(): (v, softmax(base + o, possible)) for m,o,v in zip(meant, now, worth)}
+        if heat >= 1: found |= {m.tobytes(): (float(v), softmax(base + o, possible)) for m,o,v in zip(meant, now, score(meant, now))}
         drawn = np.where(rng.random((WAYS, n, 1)) < .3, one[_draw(rng, softmax(heat * (base + now), possible))], meant)
         swapped = np.take_along_axis(drawn, _swap(rng, n)[:, :, None], 1)
         better = np.exp(np.minimum(0, heat * (score(swapped, others(swapped)) - score(drawn, others(drawn))))) > rng.random(WAYS)
         meant = np.where(better[:, None, None], swapped, drawn)
-    likely = softmax(np.array([v for v,_ in found.values()]), np.array(True))
-    ways = np.array([p for _,p in found.values()])
-    return Belief(np.einsum('s,scf->cf', likely, ways), ways, likely)
+    return list(found.values())
 
 def _swap(rng:np.random.Generator, n:int) -> np.ndarray:
     "For each way, an order of the columns in which two have changed places."
@@ -134,7 +140,7 @@ def _swap(rng:np.random.Generator, n:int) -> np.ndarray:
 
 def _draw(rng:np.random.Generator, p:np.ndarray) -> np.ndarray: return (p.cumsum(-1) > rng.random((*p.shape[:-1], 1))).argmax(-1)
 
-# %% ../../nbs/11k_rmis.belief.ipynb #c32fc4a6
+# %% ../../nbs/11k_rmis.belief.ipynb #6c991a4b
 def assign(
     e:Evidence,
     belief:np.ndarray, # [columns, fields]

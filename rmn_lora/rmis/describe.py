@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WHOLE', 'SMALL', 'date_order', 'money_unit', 'currency_of', 'unit_of', 'descriptors', 'add_up', 'contradictions']
 
-# %% ../../nbs/11l_rmis.describe.ipynb #3cf0aa07
+# %% ../../nbs/11l_rmis.describe.ipynb #278c8920
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +18,7 @@ from .meaning import KIND_OF, Evidence
 from .names import read_name, tokens
 from .values import FORMATS, SIGNS, slow_date
 
-# %% ../../nbs/11l_rmis.describe.ipynb #a1c4d5c7
+# %% ../../nbs/11l_rmis.describe.ipynb #063a40ee
 def date_order(
     e:Evidence,
     columns:Sequence[str], # That are days
@@ -34,7 +34,7 @@ def date_order(
 
 def _is_short(e:Evidence, column:str) -> bool: return e.values.looks[column]['dmy'] >= MOST and bool(e.values.rows.select(pl.col(column).str.contains(r'^\d{1,2}\D').mean() > .5).item())
 
-# %% ../../nbs/11l_rmis.describe.ipynb #ea3b22f1
+# %% ../../nbs/11l_rmis.describe.ipynb #d17913da
 WHOLE = frozenset('JPY KRW CLP VND IDR HUF TWD COP'.split()) # currencies whose amounts have no decimals, in practice
 SMALL = {'cents': ('cents', 'cent', 'cts', 'pence', 'minor'), 'micros': ('micros', 'micro', 'millionths')}
 
@@ -51,6 +51,7 @@ def money_unit(
     if not any(v['n'] for v in looks): return None
     return None if currency is None else _by_size(e, columns)
 
+# %% ../../nbs/11l_rmis.describe.ipynb #24607595
 def _by_size(e:Evidence, columns:Sequence[str]) -> str|None:
     "Of whole amounts in a currency that has cents: what their size and their last digits leave."
     x = np.abs(e.values.numbers[[e.columns.index(c) for c in columns]])
@@ -59,7 +60,7 @@ def _by_size(e:Evidence, columns:Sequence[str]) -> str|None:
     if (some % 100 == 0).mean() > .9: return 'micros' if (some % 10_000 == 0).mean() > .9 and np.median(some) > 1e5 else None
     return 'cents' if np.median(some) > 100 else None
 
-# %% ../../nbs/11l_rmis.describe.ipynb #c39b9f12
+# %% ../../nbs/11l_rmis.describe.ipynb #a26d10d1
 def currency_of(
     e:Evidence,
     amounts:Sequence[str], # Columns of money
@@ -73,7 +74,7 @@ def currency_of(
         if len(found) == 1: return Stated(value=found.pop(), status='inferred', why=why)
     return None
 
-# %% ../../nbs/11l_rmis.describe.ipynb #984b855d
+# %% ../../nbs/11l_rmis.describe.ipynb #53fdff06
 def unit_of(
     e:Evidence,
     column:str,
@@ -87,7 +88,7 @@ def unit_of(
     if kind == 'gtin': return 'upc' if v['n'] >= 5 and v['gtin'] < .4 and v['barcode'] >= MOST and v['width'] < 14 else 'gtin'
     return {'zone': 'text'}.get(kind, kind)
 
-# %% ../../nbs/11l_rmis.describe.ipynb #6415cdfd
+# %% ../../nbs/11l_rmis.describe.ipynb #de4ecb3e
 def descriptors(
     column:str,
     field:str,
@@ -98,6 +99,7 @@ def descriptors(
     if field == 'attributed.detail_page_views': told['basis'] = 'unknown' # its views are not what it follows
     return told
 
+# %% ../../nbs/11l_rmis.describe.ipynb #93a30af9
 def add_up(
     e:Evidence,
     figures:Mapping[str, dict[str, Any]], # Attributed columns and their descriptors, which are completed; with `field`
@@ -118,18 +120,18 @@ def add_up(
             said = {o[about] for c,o in figures.items() if o['field'] == d['field'] and o['name'] == d['name'] and o[about] != 'unknown'}
             if d[about] == 'unknown' and len(said) == 1: d[about] = said.pop()
 
-# %% ../../nbs/11l_rmis.describe.ipynb #aead95ca
+# %% ../../nbs/11l_rmis.describe.ipynb #e83057e4
 def contradictions(
     e:Evidence,
     figures:Mapping[str, dict[str, Any]], # As for `add_up`
 ) -> set[str]: # Columns
     "Figures that cannot be what they seem: more after 7 days than after 14, or more of one item than of all."
-    less,found = e.relations.less, set()
+    over,found = e.relations.over, set()
     def kind(d, *but): return tuple((k, v) for k,v in d.items() if k not in but)
     for a,x in figures.items():
         for b,y in figures.items():
             shorter = x['window_days'] and y['window_days'] and x['window_days'] < y['window_days'] and kind(x, 'window_days') == kind(y, 'window_days')
             part = x['product_match'] == 'same_sku' and y['product_match'] == 'total' and kind(x, 'product_match', 'name') == kind(y, 'product_match', 'name')
             i,j = e.columns.index(a), e.columns.index(b)
-            if (shorter or part) and less[j, i]: found |= {a, b}
+            if (shorter or part) and over[i, j] > over[j, i] + .3: found |= {a, b}
     return found

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SURE', 'CALLED', 'Ask', 'MATCHED', 'ABOUT_FIGURES', 'called', 'Question', 'Draft']
 
-# %% ../../nbs/11m_rmis.draft.ipynb #df8d0c62
+# %% ../../nbs/11m_rmis.draft.ipynb #d03dff02
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from .belief import METHODS, Weights, assign, believe
 from .meaning import FIELDS, KIND_OF, Evidence
 from .names import read_name
 
-# %% ../../nbs/11m_rmis.draft.ipynb #108f967c
+# %% ../../nbs/11m_rmis.draft.ipynb #af6aa6c0
 SURE = .8 # a column of less confidence is asked about, or left out and said so
 CALLED = {'other': 'something else: not carried', 'event_date': 'the day', 'retailer_item_id': "the retailer's item id", 'gtin14': 'GTIN, UPC or EAN', 'spend': 'what was spent', 'attributed.sales': 'sales, as an amount of money',
           'attributed.orders': 'orders', 'attributed.units': 'units sold', 'attributed.add_to_cart': 'times put into the cart', 'attributed.detail_page_views': 'views of the product page', 'keyword_text': 'keyword'}
@@ -35,7 +35,7 @@ class Question:
 
 Ask = Callable[[Question], str|None] # one of the question's choices; None: nobody knows
 
-# %% ../../nbs/11m_rmis.draft.ipynb #41776f08
+# %% ../../nbs/11m_rmis.draft.ipynb #46e647c0
 MATCHED: dict[str, Any] = {'any item of the brand': 'brand_halo', 'any item of the advertiser': 'total', 'the advertised item alone': 'same_sku', 'other items': 'other_sku', 'something else: not carried': 'other'}
 ABOUT_FIGURES: dict[str, tuple[str, dict[str, Any]]] = {
     'window_days': ('How many days after the ad do sales, orders and units of this report count?', {'1': 1, '7': 7, '14': 14, '30': 30, 'chosen in each request': 'request'}),
@@ -43,7 +43,7 @@ ABOUT_FIGURES: dict[str, tuple[str, dict[str, Any]]] = {
     'product_match': ('Which purchases do they count?', {'any item of the advertiser': 'total', 'the advertised item': 'same_sku', 'any item of the brand': 'brand_halo', 'items of the category': 'same_category'}),
     'channel': ('Bought where?', {'online': 'online', 'in stores': 'in_store', 'both': 'all'})}
 
-# %% ../../nbs/11m_rmis.draft.ipynb #adcefc84
+# %% ../../nbs/11m_rmis.draft.ipynb #681a3d5e
 class Draft:
     "A proposal in the making: the evidence, what was answered so far, and what follows."
     def __init__(self, e:Evidence, names:np.ndarray, weights:Weights, methods:Sequence[str]=METHODS):

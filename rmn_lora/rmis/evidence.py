@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SAMPLE', 'CODES', 'ZONE', 'KINDS', 'MOST', 'sample', 'Values', 'Relations', 'sums', 'relations']
 
-# %% ../../nbs/11i_rmis.evidence.ipynb #2a39d700
+# %% ../../nbs/11i_rmis.evidence.ipynb #439b291d
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -17,7 +17,7 @@ from .reports import Report
 from .schema import SCOPES
 from .values import FORMATS, present, read_gtin, slow_date, slow_number, writes_commas
 
-# %% ../../nbs/11i_rmis.evidence.ipynb #b3cfe862
+# %% ../../nbs/11i_rmis.evidence.ipynb #0a890cf1
 SAMPLE = 1000 # rows that are looked at
 CODES = tuple('USD EUR GBP CAD AUD MXN BRL JPY CNY INR CHF SEK NOK DKK PLN CZK HUF RON BGN TRY ZAR NZD SGD HKD KRW TWD THB IDR MYR PHP VND AED SAR ILS EGP CLP COP PEN ARS'.split())
 ZONE = r'^(?:UTC|GMT|[A-Z][a-z]+/[A-Za-z_/]+|(?:UTC|GMT)[+-]\d.*|[ECMP][SD]T)$'
@@ -29,7 +29,7 @@ def sample(
     rows = report.scan(report.columns).head(SAMPLE).select(report.columns).collect()
     return rows.filter(~pl.all_horizontal([pl.col(c).str.strip_chars() == c for c in rows.columns])).select(present(pl.all()))
 
-# %% ../../nbs/11i_rmis.evidence.ipynb #87c0ce67
+# %% ../../nbs/11i_rmis.evidence.ipynb #99f3cfbb
 def _shares(rows:pl.DataFrame, comma:bool) -> pl.DataFrame: # One row a column
     "What share of a column's cells look like this or that."
     x = pl.col('x')
@@ -49,7 +49,7 @@ def _shares(rows:pl.DataFrame, comma:bool) -> pl.DataFrame: # One row a column
         return told.with_columns(column=pl.lit(c), n=pl.col('n').cast(pl.Int64))
     return pl.concat([column(c) for c in rows.columns], how='vertical_relaxed').fill_null(0)
 
-# %% ../../nbs/11i_rmis.evidence.ipynb #99fbb550
+# %% ../../nbs/11i_rmis.evidence.ipynb #44b34043
 KINDS = ('date', 'id', 'text', 'gtin', 'code', 'zone', 'scope', 'count', 'money', 'other')
 MOST = .8 # of the cells have to be readable as what a column becomes; the rest may be dirt
 
@@ -104,7 +104,7 @@ class Values:
                 'other': (v['long'], v['percent'], v['nested'], float(v['unlike'] == 1), few * v['letters'], v['spaced'], v['gtin'], float(dated), v['cents'], float(numeric), v['place'])}
         return {k: [sure * float(x) for x in told[k]] for k in KINDS}
 
-# %% ../../nbs/11i_rmis.evidence.ipynb #5e227d71
+# %% ../../nbs/11i_rmis.evidence.ipynb #7b519901
 def _always(there:np.ndarray, holds:np.ndarray) -> np.ndarray:
     "Whether something holds in (almost) all rows in which both cells are there; less sure where they are few."
     n = there.sum(-1)
@@ -132,7 +132,7 @@ def _order(x:np.ndarray, steps:int=200) -> tuple[np.ndarray, ...]:
     some = np.array([((r == 0).sum() > 2) and (np.nan_to_num(r) != 0).sum() > 2 for r in x], bool)
     return over, np.where(more > .1 * n, n / (n + 6), 0.), equal, zeros * some[:, None] * some[None]
 
-# %% ../../nbs/11i_rmis.evidence.ipynb #9b91778e
+# %% ../../nbs/11i_rmis.evidence.ipynb #364c7ad2
 def _groups(rows:pl.DataFrame, usable:list[bool]) -> tuple[np.ndarray, np.ndarray]:
     "finer and paired of values as text."
     k,n = rows.width, rows.height
@@ -146,6 +146,7 @@ def _groups(rows:pl.DataFrame, usable:list[bool]) -> tuple[np.ndarray, np.ndarra
             finer[i, j] = float(both <= 1.03 * size[i]) * (n - size[i]) / (n - size[i] + 6)
     return finer, np.minimum(finer, finer.T)
 
+# %% ../../nbs/11i_rmis.evidence.ipynb #561a53f9
 def _quotients(x:np.ndarray, places:list[int], candidates:list[int], parts:list[int]) -> dict[int, tuple[int, int]]:
     "Columns that are a quotient of two others, as near as their decimals allow; a per cent or a price of a thousand, too."
     found: dict[int, tuple[int, int]] = {}
@@ -166,6 +167,7 @@ def _quotients(x:np.ndarray, places:list[int], candidates:list[int], parts:list[
             if best[1]: found[c] = best[1]
     return found
 
+# %% ../../nbs/11i_rmis.evidence.ipynb #74171dda
 def sums(
     x:np.ndarray, # Numbers, [columns, rows]
     members:list[int], # The columns to look among
@@ -179,6 +181,7 @@ def sums(
             if t not in some and t not in found and (np.abs(x[t] - total) < 1e-6).mean() > .97: found[t] = some
     return found
 
+# %% ../../nbs/11i_rmis.evidence.ipynb #9e22c707
 def relations(
     values:Values,
 ) -> Relations:

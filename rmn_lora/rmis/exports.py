@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['money', 'export']
 
-# %% ../../nbs/13e_rmis.exports.ipynb #792df383
+# %% ../../nbs/13e_rmis.exports.ipynb #1797d159
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +14,7 @@ import polars as pl
 from .dialects import Column
 from .market import Market, Rows, happen
 
-# %% ../../nbs/13e_rmis.exports.ipynb #e05f6c8e
+# %% ../../nbs/13e_rmis.exports.ipynb #169dd12a
 def _sold(r:Rows, c:Column, metric:str, window:int) -> np.ndarray:
     "What an attributed column counts; sales in cents."
     days = c.window_days if isinstance(c.window_days, int) else window
@@ -23,7 +23,7 @@ def _sold(r:Rows, c:Column, metric:str, window:int) -> np.ndarray:
     if c.basis == 'view': return r.total(metric, 0, other, channel, bool(c.ntb), days)
     return r.total(metric, days, other, channel, bool(c.ntb), 0 if c.basis in ('click', 'unknown') else days)
 
-# %% ../../nbs/13e_rmis.exports.ipynb #739a8461
+# %% ../../nbs/13e_rmis.exports.ipynb #e68d0a12
 def _id(rng:np.random.Generator, index:np.ndarray) -> np.ndarray:
     "Ids as a network might write them."
     style,start = rng.integers(5), int(rng.integers(10**5, 10**8))
@@ -43,7 +43,7 @@ def _enum(rng:np.random.Generator, index:np.ndarray) -> np.ndarray:
     some = sets[rng.integers(len(sets))]
     return np.array(some)[index % len(some)]
 
-# %% ../../nbs/13e_rmis.exports.ipynb #425acb56
+# %% ../../nbs/13e_rmis.exports.ipynb #d11458d6
 def money(cents:np.ndarray, unit:str, short:bool=False) -> pl.Series:
     "Cents as a report writes amounts of this unit."
     v = pl.Series(cents).cast(pl.Int64)
@@ -56,7 +56,7 @@ def _ratio(top:np.ndarray, down:np.ndarray, places:int) -> pl.Series:
     with np.errstate(divide='ignore', invalid='ignore'): q = top / down
     return pl.Series([None if not np.isfinite(v) else f'{v:.{places}f}' for v in q], dtype=pl.String)
 
-# %% ../../nbs/13e_rmis.exports.ipynb #9738b71a
+# %% ../../nbs/13e_rmis.exports.ipynb #77497334
 def _other(field:str, r:Rows, rng:np.random.Generator) -> pl.Series:
     "Columns that are not carried: quotients, shares, fees, budgets, names, and words."
     family,_,what = field.rpartition('.')
@@ -74,6 +74,7 @@ def _other(field:str, r:Rows, rng:np.random.Generator) -> pl.Series:
     if family in ('audience', 'delivery', 'attributed') or what.startswith('video'): return pl.Series(rng.binomial(r.impressions, rng.uniform(.02, .5))).cast(pl.String)
     return pl.Series(_enum(rng, r.campaign if rng.random() < .5 else r.sku))
 
+# %% ../../nbs/13e_rmis.exports.ipynb #3ab9534a
 def _carried(c:Column, w:Market, r:Rows, rng:np.random.Generator, order:str, window:int, short:bool) -> pl.Series:
     "A column of the delivery table, or an attributed one."
     ids = {'account_id': r.campaign % 3, 'campaign_id': r.campaign, 'ad_group_id': r.campaign * 3 + r.sku % 3, 'ad_id': r.sku + len(w.gtins) * (r.campaign % 2), 'creative_id': r.sku % 7, 'retailer_item_id': r.sku}
@@ -95,6 +96,7 @@ def _carried(c:Column, w:Market, r:Rows, rng:np.random.Generator, order:str, win
     if metric in ('orders', 'units'): return pl.Series(_sold(r, c, metric, window)).cast(pl.String)
     return pl.Series(rng.binomial(r.clicks, .3 if metric == 'add_to_cart' else .8)).cast(pl.String)
 
+# %% ../../nbs/13e_rmis.exports.ipynb #5f999fa5
 def export(
     columns:Sequence[Column], # Of any dialect
     world:Market,

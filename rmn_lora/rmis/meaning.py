@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['KIND_OF', 'FIELDS', 'OTHER', 'LINKS', 'TURNED', 'SIZES', 'PARTS', 'field_of', 'Evidence']
 
-# %% ../../nbs/11j_rmis.meaning.ipynb #8ce39cc1
+# %% ../../nbs/11j_rmis.meaning.ipynb #4de264a3
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -15,7 +15,7 @@ from .dialects import Column
 from .evidence import KINDS, Relations, Values, relations
 from .names import Lexicon, read_name
 
-# %% ../../nbs/11j_rmis.meaning.ipynb #f1686eb9
+# %% ../../nbs/11j_rmis.meaning.ipynb #2d7b12a9
 KIND_OF = {'event_date': 'date', 'period_end': 'date', 'timezone': 'zone', 'currency': 'code', 'gtin14': 'gtin', 'site_scope': 'scope', 'spend': 'money', 'attributed.sales': 'money', 'other': 'other',
     **dict.fromkeys(('account_id', 'campaign_id', 'ad_group_id', 'ad_id', 'creative_id', 'retailer_item_id'), 'id'),
     **dict.fromkeys(('campaign_name', 'ad_group_name', 'keyword_text', 'placement', 'retailer'), 'text'),
@@ -25,7 +25,7 @@ OTHER = FIELDS.index('other')
 
 def field_of(c:Column) -> str: return c.field if c.unit != 'other' else 'other'
 
-# %% ../../nbs/11j_rmis.meaning.ipynb #60b7cf12
+# %% ../../nbs/11j_rmis.meaning.ipynb #5e308a55
 LINKS = [ # what usually goes with what: (field, relation, field)
     ('impressions', 'over', 'clicks'), ('impressions', 'over', 'viewable_impressions'), ('impressions', 'over', 'measurable_impressions'), ('measurable_impressions', 'over', 'viewable_impressions'),
     ('impressions', 'over', 'attributed.orders'), ('clicks', 'over', 'attributed.orders'), ('clicks', 'over', 'invalid_clicks'), ('impressions', 'over', 'invalid_impressions'), ('attributed.units', 'over', 'attributed.orders'),
@@ -37,7 +37,7 @@ SIZES = {('clicks', 'impressions'): (5e-4, .1), ('attributed.orders', 'clicks'):
     ('attributed.sales', 'attributed.units'): (2, 500), ('invalid_clicks', 'clicks'): (0, .2)} # usual quotients of sums; those of money also a hundred times as large, in cents
 PARTS = [(FIELDS.index(t), FIELDS.index(d)) for t,d in (('clicks', 'impressions'), ('spend', 'clicks'), ('spend', 'impressions'), ('attributed.sales', 'spend'), ('spend', 'attributed.sales'), ('attributed.orders', 'clicks'), ('viewable_impressions', 'measurable_impressions'))] # top and bottom of the usual quotients
 
-# %% ../../nbs/11j_rmis.meaning.ipynb #1cf792b5
+# %% ../../nbs/11j_rmis.meaning.ipynb #158c28e9
 @dataclass
 class Evidence:
     "Everything that an unknown report tells about its columns."
@@ -66,15 +66,15 @@ class Evidence:
             rows.append(row)
         return np.array(rows)
 
-    def by_names(self, lexicon:Lexicon) -> np.ndarray: # [columns, fields, 8]
-        "Likeness, by how much it is more than that of the next field, and whether the name tells a window or another descriptor."
+    def by_names(self, lexicon:Lexicon) -> np.ndarray: # [columns, fields, 10]
+        "Likeness, whether it is complete, by how much it is more than that of the next field, and whether the name tells a window or another descriptor."
         def one(c):
             like,name = lexicon.likeness(c, FIELDS), read_name(c)
             best = like[:, :2].max(1)
             lead = best - np.array([np.delete(best, i).max() for i in range(len(FIELDS))])
             figure = np.array([f.startswith('attributed.') for f in FIELDS], float)
             told = float(bool(name.window_days)), float(bool(name.ntb or name.product_match or name.channel or name.basis))
-            return np.column_stack([like, best ** 3, lead, (lead > 0) * best, *(figure * t for t in told)])
+            return np.column_stack([like, like[:, :2] > .98, best ** 3, lead, (lead > 0) * best, *(figure * t for t in told)])
         return np.array([one(c) for c in self.columns])
 
     @cached_property

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WORDS', 'DAYS', 'SPANS', 'SAYS', 'tokens', 'Name', 'read_name', 'Lexicon']
 
-# %% ../../nbs/11h_rmis.names.ipynb #3f4e2dab
+# %% ../../nbs/11h_rmis.names.ipynb #76175444
 import re, unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ import yaml
 
 from .dialects import Dialect
 
-# %% ../../nbs/11h_rmis.names.ipynb #ddd4e72c
+# %% ../../nbs/11h_rmis.names.ipynb #8c391c8f
 WORDS: dict[str, Any] = yaml.safe_load((Path(__file__).parents[1]/'assets/words.yaml' if '__file__' in globals() else Path('../rmn_lora/assets/words.yaml')).read_text(encoding='utf-8'))
 DAYS = frozenset('d day days tag tage jour jours dia dias giorno giorni dag dagen'.split())
 SPANS = ('1', '3', '7', '14', '28', '30', '60', '90') # a number alone, at the end of a figure's name, is a window if it is one of these
@@ -33,7 +33,7 @@ def tokens(
     plain = unicodedata.normalize('NFKD', name).encode('ascii', 'ignore').decode()
     return tuple(w.lower() for w in re.findall(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+', plain))
 
-# %% ../../nbs/11h_rmis.names.ipynb #a32c9438
+# %% ../../nbs/11h_rmis.names.ipynb #e428508c
 def _window(words:tuple[str, ...]) -> tuple[int|None, tuple[str, ...]]:
     "Days, and the words without them."
     for i,w in enumerate(words):
@@ -59,7 +59,7 @@ def _say(words:tuple[str, ...], about:str) -> tuple[set[str], tuple[str, ...]]:
                 break
     return said, words
 
-# %% ../../nbs/11h_rmis.names.ipynb #6e751b32
+# %% ../../nbs/11h_rmis.names.ipynb #8de836a4
 @dataclass(frozen=True)
 class Name:
     "What a header says."
@@ -82,7 +82,7 @@ def read_name(
     one = {about: next(iter(s)) if len(s) == 1 else None for about,s in said.items()}
     return Name(words, days, bool(said['ntb']), one['product_match'], one['channel'], one['basis'], stem)
 
-# %% ../../nbs/11h_rmis.names.ipynb #426f44e4
+# %% ../../nbs/11h_rmis.names.ipynb #ca177cc7
 @cache
 def _alike(a:str, b:str) -> float: # From 0 to 1
     "How alike two words are: equal, plural, cut short (`imps`), without vowels (`clk`), or misspelt."
@@ -94,7 +94,7 @@ def _alike(a:str, b:str) -> float: # From 0 to 1
     close = SequenceMatcher(None, a, b).ratio() if len(short) > 3 else 0.
     return close * .9 if close > .75 else 0.
 
-# %% ../../nbs/11h_rmis.names.ipynb #2ab9533e
+# %% ../../nbs/11h_rmis.names.ipynb #801d66b3
 class Lexicon:
     "Names whose field is known: those of dialects, and the words of the trade."
     def __init__(self, dialects:Iterable[Dialect], words:bool=True):

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Proposal', 'as_yaml', 'card_text', 'read_card_text', 'ask_text', 'training_row', 'finish', 'complete', 'read_report',
-           'network_name', 'propose']
+           'network_name', 'ask_by_number', 'propose']
 
-# %% ../../nbs/11n_rmis.propose.ipynb #f9cf7023
+# %% ../../nbs/11n_rmis.propose.ipynb #7ef3beca
 import json, re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from .names import Lexicon
 from .packages import members, open_member
 from .plan import IDENTITY
 
-# %% ../../nbs/11n_rmis.propose.ipynb #6ecb7169
+# %% ../../nbs/11n_rmis.propose.ipynb #5c415f41
 @dataclass
 class Proposal:
     "A dialect as far as a file tells it, and what was asked."
@@ -52,14 +52,15 @@ class Proposal:
         lines = ['  '.join(filter(None, (c.name, '→', *self.told_of(c)))) for c in d.columns]
         return '\n'.join([f'{self.report}: {len(lines)} columns, {len(self.open)} open', *lines, *(f'left out: {c}: {why}' for c,why in self.open.items())])
 
-    def save(self, path:str|Path) -> Path:
+    def save(self, path:str|Path) -> Path: # Raises `ReportError` if there is such a file: somebody may have corrected it
         "Write the dialect; beside it, if somebody answered, a training row: these rows mean this."
         path = Path(path)
+        if path.exists(): raise ReportError(f'{path} is there already.', 'Name another file.')
         path.write_text(as_yaml(self.dialect), encoding='utf-8')
         if self.told: path.with_suffix('.rows.jsonl').write_text(json.dumps(training_row(self), ensure_ascii=False) + '\n', encoding='utf-8')
         return path
 
-# %% ../../nbs/11n_rmis.propose.ipynb #e45572ac
+# %% ../../nbs/11n_rmis.propose.ipynb #77e2f3a9
 def as_yaml(
     d:Dialect,
 ) -> str:
@@ -68,7 +69,7 @@ def as_yaml(
     def line(c): return '  - ' + yaml.safe_dump(c.model_dump(mode='json', exclude_defaults=True), default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6).strip()
     return yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=10**6) + 'columns:\n' + '\n'.join(map(line, d.columns)) + '\n'
 
-# %% ../../nbs/11n_rmis.propose.ipynb #79381c7c
+# %% ../../nbs/11n_rmis.propose.ipynb #a8e1da7b
 def card_text(
     d:Dialect,
 ) -> str:
@@ -79,6 +80,7 @@ def card_text(
         return f'{c.name}={name}{" " * bool(op)}{op}'
     return '\n'.join(['Schema', *(line(c) for c in d.columns if c.unit != 'other')])
 
+# %% ../../nbs/11n_rmis.propose.ipynb #72d966b8
 def read_card_text(
     text:str, # As a language model says it
     columns:Sequence[str],
@@ -92,13 +94,14 @@ def read_card_text(
         if name.strip() in columns and known: said[name.strip()] = known
     return said
 
+# %% ../../nbs/11n_rmis.propose.ipynb #696e6496
 def ask_text(rows:Sequence[Mapping[str, str]]) -> str: return 'Read the schema\n' + '\n\n'.join('\n'.join(f'{k}={v}' for k,v in r.items()) for r in rows)
 
 def training_row(p:Proposal) -> dict[str, Any]:
     "What the file and the answers taught, in the form that `training.rows` reads."
     return {'prompt': [{'role': 'user', 'content': ask_text(p.rows)}], 'completion': [{'role': 'assistant', 'content': card_text(p.dialect)}], 'kind': 'retailer', 'entity': p.dialect.network}
 
-# %% ../../nbs/11n_rmis.propose.ipynb #804d5202
+# %% ../../nbs/11n_rmis.propose.ipynb #a8249b12
 def _columns(d:Draft, lost:dict[str, str]) -> tuple[Column, ...]:
     "The proposed columns, in the order of the file."
     parts = {d.e.columns[c]: [d.e.columns[p] for p in ps] for c,ps in d.e.relations.parts.items()}
@@ -111,6 +114,7 @@ def _columns(d:Draft, lost:dict[str, str]) -> tuple[Column, ...]:
         return Column(name=c, field=f, unit=unit_of(d.e, c, f, d.unit), **more, **known)
     return tuple(map(one, d.e.columns))
 
+# %% ../../nbs/11n_rmis.propose.ipynb #1ebdc3ea
 def _why_open(d:Draft, column:str) -> str:
     "What a column that stays doubtful may be."
     if column in d.clash: return f'{called(d.field[column])}, but not those of {d.clash[column]}; what else is not known'
@@ -118,6 +122,7 @@ def _why_open(d:Draft, column:str) -> str:
     b = d.belief.shares[d.e.columns.index(column)]
     return 'perhaps ' + ', '.join(f'{called(FIELDS[i])} ({b[i]:.0%})' for i in np.argsort(-b)[:3] if b[i] > .01)
 
+# %% ../../nbs/11n_rmis.propose.ipynb #4e0256f4
 def _key(rows:pl.DataFrame, columns:Sequence[Column]) -> tuple[str, ...]:
     "Columns of words or ids, not carried, without which two rows of the file would be one."
     names = {n for some in IDENTITY for n in some}
@@ -129,6 +134,7 @@ def _key(rows:pl.DataFrame, columns:Sequence[Column]) -> tuple[str, ...]:
         if words and distinct([*ours, *key]) < rows.height and distinct([*ours, *key, c.name]) > distinct([*ours, *key]): key.append(c.name)
     return tuple(key)
 
+# %% ../../nbs/11n_rmis.propose.ipynb #c2c5d75f
 def finish(d:Draft, report:str, network:str) -> Proposal:
     "The dialect that follows from a draft; what is doubtful stays out of it, and is said."
     lost = {c: _why_open(d, c) for c in d.open()}
@@ -137,6 +143,7 @@ def finish(d:Draft, report:str, network:str) -> Proposal:
     dialect = Dialect.model_validate(dict(network=network, title=report, date_order=d.order or 'ymd', decimal=',' if d.e.values.comma else None, currency=d.currency, key=_key(d.e.values.rows, columns), columns=columns, **request))
     return Proposal(report, dialect, lost, [], d.e.values.rows.head(3).fill_null('').to_dicts())
 
+# %% ../../nbs/11n_rmis.propose.ipynb #37b356d2
 def complete(d:Draft, ask:Ask, questions:int) -> list[tuple[Question, str|None]]:
     "Ask what is worth most, and think again after each answer."
     asked: list[tuple[Question, str|None]] = []
@@ -145,7 +152,7 @@ def complete(d:Draft, ask:Ask, questions:int) -> list[tuple[Question, str|None]]
         d.tell(*asked[-1])
     return asked
 
-# %% ../../nbs/11n_rmis.propose.ipynb #c4869aec
+# %% ../../nbs/11n_rmis.propose.ipynb #988b8ea8
 def read_report(
     path:str|Path, # One report
     read_card:Callable[[list[dict[str, str]]], str]|None=None, # A language model: a few rows → the Schema card it believes in; called once
@@ -163,11 +170,25 @@ def read_report(
     said = read_card_text(read_card(rows.head(3).fill_null('').to_dicts()), rows.columns) if read_card else {}
     return Evidence(tuple(rows.columns), values, said)
 
+# %% ../../nbs/11n_rmis.propose.ipynb #5bd47b3c
 def network_name(path:Path) -> str:
     "A key for a dialect, from a file's name; never one that is shipped."
     name = re.sub(r'\W+', '_', path.name.partition('.')[0]).strip('_').lower() or 'report'
     return f'{name}_proposed' if name in list_dialects() else name
 
+# %% ../../nbs/11n_rmis.propose.ipynb #a86ff0dc
+def ask_by_number(
+    q:Question,
+    say:Callable[[str], Any]=print, # Shows a line
+    hear:Callable[[str], str]=input, # Reads one
+) -> str|None:
+    "Ask in a terminal."
+    choices = ['I do not know', *q.choices]
+    for line in ('', q.text, *(f'  {k}  {c}' for k,c in enumerate(choices))): say(line)
+    while not (number := hear('Number: ').strip()).isdecimal() or int(number) >= len(choices): say(f'Give a number from 0 to {len(choices) - 1}.')
+    return choices[int(number)] if int(number) else None
+
+# %% ../../nbs/11n_rmis.propose.ipynb #ab25c87b
 def propose(
     path:str|Path, # A report: CSV, TSV, JSON, Parquet, a workbook; packed or not
     ask:Ask|None=None, # Answers a question with one of its choices, or with None; without it nothing is asked

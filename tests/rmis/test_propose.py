@@ -117,10 +117,8 @@ def test_at_most_as_many_questions_as_allowed_and_their_answers_count(tmp_path):
     opaque = frame().rename({n: f'c{i}' for i,n in enumerate(UNSEEN)})
     opaque.write_csv(tmp_path/'a.csv')
     for most in (0, 1, 3):
-        asked = []
-        def ask(q): asked.append(q)
-        p = propose(tmp_path/'a.csv', ask, questions=most)
-        assert len(asked) == most == len(p.asked)
+        p = propose(tmp_path/'a.csv', lambda q: None, questions=most)
+        assert len(p.asked) == most
         assert p.open and all(c.unit == 'other' and c.note for c in p.dialect.columns if c.name in p.open)
     truth = dict(zip((f'c{i}' for i in range(len(UNSEEN))), WANT.values()))
     def knows(q): return next((k for k,v in q.choices.items() if q.about == 'field' and v == truth[q.columns[0]]), None)
