@@ -22,7 +22,7 @@ from ..errors import ReportError
 from .schema import DELIVERY, EVENTS, METRICS, MONEY, Basis, Channel, Match, Model, Scope, SpendBasis
 
 # %% ../../nbs/11_rmis.dialects.ipynb #abf212e6
-Status = Literal['documented', 'third_party', 'connector', 'inferred']
+Status = Literal['documented', 'third_party', 'connector', 'inferred', 'told'] # told: by somebody who knows the report
 Unit = Literal['id', 'text', 'code', 'gtin', 'upc', 'date', 'timestamp', 'moment', 'scope', 'count', 'currency', 'cents', 'micros', 'percent', 'other']
 OPEN = (None, 'unknown', 'request') # what a descriptor says that says nothing
 NUMBERS = ('count', 'currency', 'cents', 'micros', 'percent')
@@ -56,6 +56,7 @@ class Column(BaseModel):
     model: Model|None = None       # None: as the dialect says
     note: str = ''
     source: str = ''                         # key of the dialect's `sources`
+    confidence: float|None = None            # of a column that was proposed: how sure that is
     status: Status
 
     @property
