@@ -99,7 +99,7 @@ MIDNIGHT = ('', 'T00:00:00Z', 'T00:00:00', ' 00:00:00')
 def _sane(day:pl.Expr) -> pl.Expr: return pl.when(day.is_between(date(2000, 1, 1), date(2099, 12, 31))).then(day)
 def fast_date(raw:pl.Expr, order:str, time:bool) -> pl.Expr:
     "A day, from text that starts with it and ends at midnight."
-    if not time: return _sane(raw.str.to_date(FORMATS[order][0], strict=False))
+    if not time: return _sane(pl.coalesce([raw.str.to_date(f, strict=False) for f in FORMATS[order][:1 if order == 'ymd' else None]]))
     return pl.when(raw.str.slice(10).is_in(MIDNIGHT)).then(_sane(raw.str.slice(0, 10).str.to_date('%Y-%m-%d', strict=False)))
 
 def slow_date(raw:pl.Expr, order:str, time:bool) -> pl.Expr:
