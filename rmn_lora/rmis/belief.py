@@ -112,7 +112,7 @@ def believe(
     for c,f in (told or {}).items(): possible[e.columns.index(c)] = np.array(FIELDS) == f
     shares,k = softmax(alone @ w.first, possible), alone.shape[2]
     if 'relations' not in methods or not len(shares): return Belief(shares, shares[None][:0], np.zeros(0))
-    found = _anneal(shares, alone @ w.second[:k], lambda meant: e.by_relations(meant) @ w.second[k:], possible)
+    found = _anneal(shares, alone @ w.second[:k], lambda meant: e.heard(meant, w.second[k:]), possible)
     ways,likely = np.array([p for _,p in found]), softmax(np.array([score for score,_ in found]), np.array(True))
     return Belief(np.einsum('s,scf->cf', likely, ways), ways, likely)
 

@@ -19,7 +19,7 @@ from .meaning import FIELDS, KIND_OF, Evidence
 from .names import read_name
 
 # %% ../../nbs/11m_rmis.draft.ipynb #af6aa6c0
-SURE = .8 # a column of less confidence is asked about, or left out and said so
+SURE = .7 # a column of less confidence is asked about, or left out and said so
 CALLED = {'other': 'something else: not carried', 'event_date': 'the day', 'retailer_item_id': "the retailer's item id", 'gtin14': 'GTIN, UPC or EAN', 'spend': 'what was spent', 'attributed.sales': 'sales, as an amount of money',
           'attributed.orders': 'orders', 'attributed.units': 'units sold', 'attributed.add_to_cart': 'times put into the cart', 'attributed.detail_page_views': 'views of the product page', 'keyword_text': 'keyword'}
 

@@ -6,6 +6,7 @@
 __all__ = ['KIND_OF', 'FIELDS', 'OTHER', 'LINKS', 'TURNED', 'SIZES', 'PARTS', 'field_of', 'Evidence']
 
 # %% ../../nbs/11j_rmis.meaning.ipynb #4de264a3
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -82,20 +83,34 @@ class Evidence:
         "What the language model said."
         return np.array([[[float(self.said.get(c) == f)] for f in FIELDS] for c in self.columns])
 
-    def by_relations(self, meant:np.ndarray) -> np.ndarray: # [ways, columns, fields, features], from [ways, columns, fields] of 0 and 1
-        "What the other columns make of a column, given what they mean: for each link, what speaks for it and what against; for several ways to read the report at once."
-        out = np.zeros((*meant.shape, 2 * len(self.links) + 4))
+    def _voices(self, meant:np.ndarray) -> Iterator[tuple[int|slice, int, np.ndarray]]: # field, feature, values
+        "What the other columns make of a column, given what they mean, one piece after the other; some of it is about all fields."
         for k,(a,b,held,broken) in enumerate(self.links):
-            there = meant[:, None, :, b]
-            out[:, :, a, 2 * k] = (held * there).max(2, initial=0)
-            if broken.any(): out[:, :, a, 2 * k + 1] = (broken * there).max(2, initial=0)
-        for c,(top,down) in self.relations.parts.items():
-            out[:, c, OTHER, -3] = 1
+            some = np.flatnonzero(meant[:, :, b].any(0)) # the columns that anybody takes for it
+            there = meant[:, None, some, b]
+            yield a, 2 * k, (held[:, some] * there).max(2, initial=0)
+            if broken.any(): yield a, 2 * k + 1, (broken[:, some] * there).max(2, initial=0)
+        n,carried = 2 * len(self.links), np.arange(len(FIELDS)) != OTHER
+        yield slice(None), n, (self.rivals @ meant).clip(0, 1) * carried
+        yield OTHER, n + 1, np.broadcast_to([float(c in self.relations.parts) for c in range(len(self.columns))], meant.shape[:2])
+        part = np.zeros_like(meant)
+        for top,down in self.relations.parts.values():
             for t,d in PARTS:
-                out[:, top, t, -2] = np.maximum(out[:, top, t, -2], meant[:, down, d])
-                out[:, down, d, -2] = np.maximum(out[:, down, d, -2], meant[:, top, t])
-        out[..., -1],out[..., -4] = (self.same @ meant).clip(0, 1), (self.rivals @ meant).clip(0, 1)
-        out[..., OTHER, [-4, -1]] = 0
+                part[:, top, t] = np.maximum(part[:, top, t], meant[:, down, d])
+                part[:, down, d] = np.maximum(part[:, down, d], meant[:, top, t])
+        yield slice(None), n + 2, part
+        yield slice(None), n + 3, (self.same @ meant).clip(0, 1) * carried
+
+    def by_relations(self, meant:np.ndarray) -> np.ndarray: # [ways, columns, fields, features], from [ways, columns, fields] of 0 and 1
+        "What the other columns make of a column: for each link, what speaks for it and what against; for several ways to read the report at once."
+        out = np.zeros((*meant.shape, 2 * len(self.links) + 4))
+        for f,k,x in self._voices(meant): out[:, :, f, k] = x
+        return out
+
+    def heard(self, meant:np.ndarray, w:np.ndarray) -> np.ndarray: # [ways, columns, fields]
+        "`by_relations(meant) @ w`, without keeping the pieces."
+        out = np.zeros(meant.shape)
+        for f,k,x in self._voices(meant): out[:, :, f] += w[k] * x
         return out
 
     @cached_property
