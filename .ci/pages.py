@@ -70,19 +70,19 @@ def documentation(cell:dict, root:Path) -> dict:
     text = HEADING.sub(lambda m: f'<span id="{m[2].lower()}"></span>\n\n{m[1]} `{m[2]}`', text, count=1)
     return dict(cell_type='markdown', metadata={}, source=text.strip().removeprefix('---').strip())
 
-def nbdev_link(match:re.Match, entries:dict[str,set[str]]) -> str:
-    "What nbdev linked by itself, [`name`](/page.html#name): to its entry, its class's, or else the page."
+def nbdev_link(match:re.Match, entries:dict[str,set[str]], up:str) -> str:
+    "What nbdev linked by itself, [`name`](/page.html#name): to its entry, its class's, or else the page; `up` leads to the root."
     name,page,anchor = match.groups()
     found = next((a for a in (anchor, anchor.partition('.')[0]) if a in entries.get(page, ())), '')
-    return f'<a href="{page}.html{"#" * bool(found)}{found}"><code>{name}</code></a>' if page in entries else f'`{name}`'
+    return f'<a href="{up}{page}.html{"#" * bool(found)}{found}"><code>{name}</code></a>' if page in entries else f'`{name}`'
 
-def converted(nb:dict, front:dict, pages:dict[str,str], entries:dict[str,set[str]], root:Path) -> dict:
+def converted(nb:dict, front:dict, pages:dict[str,str], entries:dict[str,set[str]], root:Path, up:str) -> dict:
     "A notebook as processed by nbdev, for myst-nb: with its title, without directives and `show_doc`, links between pages."
     def link(target:str) -> str:
         path,_,anchor = target.partition('#')
         return f'{pages[path]}.html#{anchor}'.rstrip('#') if path in pages else target
     def markdown(source:str) -> str:
-        source = re.sub(r'\[`([^`\]]+)`\]\(/([^)#]+)\.html#([^)]*)\)', lambda m: nbdev_link(m, entries), source)
+        source = re.sub(r'\[`([^`\]]+)`\]\(/([^)#]+)\.html#([^)]*)\)', lambda m: nbdev_link(m, entries, up), source)
         return re.sub(r'\[([^\]`]*)\]\(([^)\s]+\.html(?:#[^)\s]*)?)\)', r'<a href="\2">\1</a>', relink(source, link))
     cells = [dict(cell_type='markdown', metadata={}, source=f"# {front['title']}\n\n" + (f"> {front['description']}" if front.get('description') else ''))] if front else []
     for cell in nb['cells']:
@@ -123,7 +123,7 @@ def site(out:Path, root:Path=ROOT):
         pages[name.as_posix()] = page_name(PurePosixPath(name), front).as_posix()
     entries = {pages[name]: anchors(nb) for name,(nb,_) in notebooks.items()}
     for name,(nb,front) in notebooks.items():
-        nb = converted(nb, front, pages, entries, root)
+        nb = converted(nb, front, pages, entries, root, '../' * name.count('/'))
         if name == 'index.ipynb': nb['cells'].append(dict(cell_type='markdown', id='sidebar', metadata={}, source=toctree(sidebar, pages)))
         (source/f'{pages[name]}.ipynb').parent.mkdir(parents=True, exist_ok=True)
         (source/f'{pages[name]}.ipynb').write_text(json.dumps(nb))

@@ -117,11 +117,12 @@ def test_a_readme_hides_what_the_index_hides(tmp_path):
 def test_names_link_to_their_entry_or_page():
     import re
     entries = {'adapters.base': {'base','load_base'}, 'errors': set()}
-    def link(target): return pages.nbdev_link(re.match(r'(.*) (.*) (.*)', target), entries)
+    def link(target, up=''): return pages.nbdev_link(re.match(r'(.*) (.*) (.*)', target), entries, up)
     assert link('Base adapters.base base') == '<a href="adapters.base.html#base"><code>Base</code></a>'
     assert link('Base.using adapters.base base.using') == '<a href="adapters.base.html#base"><code>Base.using</code></a>'
     assert link('WorkbenchError errors workbencherror') == '<a href="errors.html"><code>WorkbenchError</code></a>'
     assert link('gone gone gone') == '`gone`'
+    assert link('Base adapters.base base', '../') == '<a href="../adapters.base.html#base"><code>Base</code></a>'
 
 def test_quarto_reads_the_same_configuration():
     assert (ROOT/'nbs/_quarto.yml').is_symlink()
