@@ -38,10 +38,11 @@ def _count_fields(report:Report, suspects:pl.LazyFrame, anchor:list[str]) -> pl.
     "Add `fields`: how many a suspect's line has, where its last ones are null."
     short = suspects.filter(empty(anchor)).select(LINE).collect() if anchor else pl.DataFrame()
     if short.is_empty(): return suspects.with_columns(fields=pl.lit(None, pl.Int64))
-    lines = pl.scan_lines(report.path, row_index_name=LINE, row_index_offset=1, glob=False)
+    lines = pl.scan_lines(report.path, row_index_name=LINE, row_index_offset=1, glob=False).with_columns(pl.col(LINE).cast(pl.Int64))
+    some = lines.join(short.lazy(), on=LINE, how='semi').collect(engine='streaming').lazy() # few lines, before anything is counted
     outside = pl.col('line').str.replace_all('"[^"]*"', '')
-    counts = lines.select(pl.col(LINE).cast(pl.Int64), fields=outside.str.count_matches(report.separator, literal=True).cast(pl.Int64) + 1)
-    return suspects.join(counts.join(short.lazy(), on=LINE, how='semi'), on=LINE, how='left')
+    counts = some.select(LINE, fields=outside.str.count_matches(report.separator, literal=True).cast(pl.Int64) + 1)
+    return suspects.join(counts, on=LINE, how='left')
 
 # %% ../../nbs/11e_rmis.lanes.ipynb #d5ea08c3
 @dataclass
