@@ -29,6 +29,10 @@ def test_an_export_over_an_edited_module_is_noticed(project):
     call('nbdev-export', cwd=project)
     assert changed(before, contents(project)) == [], 'an export writes the module again as it was'
 
+def test_no_merge_was_left_half_done(project):
+    marks = re.compile(rb'^(<{7}|>{7}) ', re.M)
+    assert [name for name,text in contents(project).items() if marks.search(text)] == []
+
 def test_ruff():
     done = call('ruff', 'check', '--no-cache', '--output-format=concise')
     assert done.returncode == 0, done.stdout + done.stderr
