@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy import special
 from scipy.optimize import linear_sum_assignment, minimize
 
 from .meaning import FIELDS, OTHER, Evidence
@@ -34,9 +35,8 @@ def features(
 
 # %% ../../nbs/11k_rmis.belief.ipynb #3bf047a5
 def softmax(scores:np.ndarray, possible:np.ndarray) -> np.ndarray:
-    scores = np.where(possible, scores, -1e9)
-    p = np.exp(scores - scores.max(-1, keepdims=True))
-    return p / p.sum(-1, keepdims=True)
+    "Scores as shares of one, over the last axis; what is not possible has none."
+    return special.softmax(np.where(possible, scores, -1e9), axis=-1)
 
 def fit(
     x:np.ndarray, # Features, [columns, fields, features]

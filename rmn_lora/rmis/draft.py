@@ -23,7 +23,9 @@ SURE = .7 # a column of less confidence is asked about, or left out and said so
 CALLED = {'other': 'something else: not carried', 'event_date': 'the day', 'retailer_item_id': "the retailer's item id", 'gtin14': 'GTIN, UPC or EAN', 'spend': 'what was spent', 'attributed.sales': 'sales, as an amount of money',
           'attributed.orders': 'orders', 'attributed.units': 'units sold', 'attributed.add_to_cart': 'times put into the cart', 'attributed.detail_page_views': 'views of the product page', 'keyword_text': 'keyword'}
 
-def called(f:str) -> str: return CALLED.get(f, f.replace('_', ' ').replace(' id', ' id'))
+def called(f:str) -> str:
+    "A field in the words of a question."
+    return CALLED.get(f, f.replace('_', ' '))
 
 @dataclass(frozen=True)
 class Question:

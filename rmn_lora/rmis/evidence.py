@@ -61,7 +61,7 @@ class Values:
     @cached_property
     def comma(self) -> bool:
         "Whether amounts have decimal commas."
-        like = [c for c in self.rows.columns if self.rows[c].drop_nulls().str.contains(r"^[^A-Za-z]*\d[\d., '\u00a0]*[^\d]{0,4}$").mean() or 0 > MOST]
+        like = [c for c in self.rows.columns if (self.rows[c].drop_nulls().str.contains(r"^[^A-Za-z]*\d[\d., '\u00a0]*[^\d]{0,4}$").mean() or 0) > MOST]
         return writes_commas(self.rows.select(like)) if like else False
 
     @cached_property

@@ -24,7 +24,9 @@ KIND_OF = {'event_date': 'date', 'period_end': 'date', 'timezone': 'zone', 'curr
 FIELDS = tuple(KIND_OF) # what a column may mean; `other` is not carried
 OTHER = FIELDS.index('other')
 
-def field_of(c:Column) -> str: return c.field if c.unit != 'other' else 'other'
+def field_of(c:Column) -> str:
+    "One of `FIELDS`: what a dialect's column becomes, `other` where it is not carried."
+    return c.field if c.unit != 'other' else 'other'
 
 # %% ../../nbs/11j_rmis.meaning.ipynb #5e308a55
 LINKS = [ # what usually goes with what: (field, relation, field)

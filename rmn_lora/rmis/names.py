@@ -26,7 +26,9 @@ DAYS = frozenset('d day days tag tage jour jours dia dias giorno giorni dag dage
 SPANS = ('1', '3', '7', '14', '28', '30', '60', '90') # a number alone, at the end of a figure's name, is a window if it is one of these
 
 @cache
-def trade_words() -> dict[str, Any]: return yaml.safe_load((ASSETS/'words.yaml').read_text(encoding='utf-8')) # what the trade's words mean
+def trade_words() -> dict[str, Any]:
+    "What the trade's words mean, in several languages: fields and descriptors, each with its phrases."
+    return yaml.safe_load((ASSETS/'words.yaml').read_text(encoding='utf-8'))
 
 @cache
 def tokens(

@@ -95,7 +95,9 @@ def read_card_text(
     return said
 
 # %% ../../nbs/11n_rmis.propose.ipynb #696e6496
-def ask_text(rows:Sequence[Mapping[str, str]]) -> str: return 'Read the schema\n' + '\n\n'.join('\n'.join(f'{k}={v}' for k,v in r.items()) for r in rows)
+def ask_text(rows:Sequence[Mapping[str, str]]) -> str:
+    "What a language model is asked: a few rows, a line for each cell, an empty line between rows."
+    return 'Read the schema\n' + '\n\n'.join('\n'.join(f'{k}={v}' for k,v in r.items()) for r in rows)
 
 def training_row(p:Proposal) -> dict[str, Any]:
     "What the file and the answers taught, in the form that `training.rows` reads."

@@ -19,7 +19,9 @@ MATCH = dict(same_sku=False, promoted=False, other_sku=True) # whether it is ano
 CHANNEL = dict(online='web', in_store='in_store', pickup='pickup', delivery='delivery')
 VIEWS = dict(view=30, click_or_view=30, mixed=30, click_and_view=1) # days after a view, no longer than the window
 
-def money(cents:np.ndarray) -> pl.Series: return pl.Series(cents / 100) # two decimals at the most, as it is written
+def money(cents:np.ndarray) -> pl.Series:
+    "Whole cents as amounts, which are written with two decimals at the most."
+    return pl.Series(cents / 100)
 
 def ratio(top:np.ndarray, down:np.ndarray) -> pl.Series:
     "A derived column, as networks write it; empty where undefined."

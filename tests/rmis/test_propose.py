@@ -278,3 +278,8 @@ def test_the_saved_weights_are_of_these_features(unseen):
     n = e.by_names(Lexicon([])).shape[2] + e.by_values.shape[2] + e.by_model.shape[2] + len(FIELDS)
     assert len(w.first) == n and len(w.second) == n + 2 * len(e.links) + 4
     assert json.dumps(w.slope) != 'NaN'
+
+def test_a_word_with_a_point_does_not_hide_decimal_commas():
+    "Only columns that are mostly amounts say how amounts are written."
+    rows = pl.DataFrame({'Preis': ['12,50', '3,20', '7,95', '1,05', '9,99', '4,40'], 'Stufe': ['Gold', 'Silber', '2.50', 'Gold', 'Silber', 'Gold']})
+    assert Values(rows).comma and not Values(rows.with_columns(pl.col('Preis').str.replace(',', '.'))).comma
