@@ -156,7 +156,7 @@ def tour(
     tours = list_pipelines(project_root()/'nbs'/'tours')
     if name in tours: _run(tours[name], param, out)
     elif name is not None or not tours:
-        raise PipelineError(f'No tour is called {name!r}.' if name else 'There are no tours here.',
+        raise PipelineError(f'No tour is called {name!r}.' if name else 'There are no tours yet.',
                             f'There are {", ".join(tours)}.' if tours else f"Tours are notebooks in the project's nbs/tours; {project_root()} has none.")
     else:
         for title,path in tours.items(): typer.echo(f'{title}: {pipeline_title(path)}')
@@ -245,7 +245,7 @@ def comparable(
     with TemporaryDirectory() as scratch:
         done = harmonizer.harmonize(paths, Path(scratch)/'tables', network, quiet=True)
         found = find(done, metric, harmonizer.dialects)
-    for line in found.summary('[strike]{}[/strike]'): _console().print(line, highlight=False, soft_wrap=True)
+    for line in found.summary('[strike]{}[/strike]'.format): _console().print(line, highlight=False, soft_wrap=True)
     if found.others.height: _table(['not in it','spend','tells','differs in','to join'], [(n, f'{s:,.2f} {c or "?"}', *rest) for n,c,s,*rest in found.others.rows()], right=('spend',))
     for note in done.notes: typer.echo(note)
     typer.echo(done.equation())

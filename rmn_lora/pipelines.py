@@ -230,7 +230,7 @@ def _failure(run:Run) -> PipelineError:
     e = run.error
     source = '\n'.join(f'    {line}' for line in e['source'].strip().splitlines()[:3])
     return PipelineError(f"{run.name} failed in cell {e['cell']}, under {e['heading']!r}:\n{source}\n{e['error']}\n",
-                         f'{run.report} has the traceback. When it is mended: {_to_resume(run)}')
+                         f'{run.report} has the traceback. ' + ('Run it anew, with other parameters.' if e['error'].startswith('AssertionError') else f'When it is mended: {_to_resume(run)}'))
 
 def _new_folder(name:str, out:str|Path|None) -> Path:
     "A new folder for a run. Raises `PipelineError` if `out` is not empty, or a folder cannot be made."

@@ -6,7 +6,7 @@
 __all__ = ['KIND', 'WHERE', 'WHAT', 'settled', 'kinds', 'Comparable', 'in_words', 'comparable', 'write_workbook']
 
 # %% ../../nbs/13b_rmis.comparable.ipynb #9fdaac63
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -33,9 +33,11 @@ def settled(
     told = [dict(source_report=f.report, told=f.last, horizon=f.restated_days) for f in run.files if f.last and f.restated_days is not None and f.as_of is None]
     if not told: return rows
     bounds = pl.DataFrame(told, schema={'source_report': pl.String, 'told': pl.String, 'horizon': pl.Int64}).with_columns(pl.col('told').str.to_date())
-    past = (pl.col('told') - pl.col('event_date')).dt.total_days() >= pl.max_horizontal('horizon', 'window_days')
+    if any(f.periods for f in run.files): rows = rows.join(run.delivery.select('source_report', 'source_row', 'period_end'), on=['source_report', 'source_row'])
+    else: rows = rows.with_columns(period_end=pl.lit(None, pl.Date))
+    past = (pl.col('told') - pl.coalesce('period_end', 'event_date')).dt.total_days() >= pl.max_horizontal('horizon', 'window_days')
     certain = pl.when(pl.col('final').is_null() & past & pl.col('window_days').is_not_null()).then(pl.lit(True)).otherwise('final')
-    return rows.join(bounds.lazy(), on='source_report', how='left').with_columns(final=certain).drop('told', 'horizon')
+    return rows.join(bounds.lazy(), on='source_report', how='left').with_columns(final=certain).drop('told', 'horizon', 'period_end')
 
 # %% ../../nbs/13b_rmis.comparable.ipynb #d4b2cf50
 WHERE,WHAT = ('source_report', 'network', 'event_date', 'period_end', 'paid'), tuple(c for c in KIND if c not in ('currency', 'final'))
@@ -95,11 +97,11 @@ class Comparable:
     @property
     def share(self) -> float|None: return float(self.spend / self.all_spend) if self.all_spend else None
 
-    def summary(self, strike:str='{}') -> list[str]: # Lines; what a spreadsheet says goes through `strike`
+    def summary(self, strike:Callable[[str], str]=str) -> list[str]: # Lines; what a spreadsheet says goes through `strike`
         "The number, what it covers, and what a spreadsheet would have said."
-        naive = [] if self.naive is None else [f'Your spreadsheet: {strike.format(f"{self.name} {self.naive:.2f}")}, which adds {len(self.naive_kinds)} kinds of {self.metric}:', *(f'  {k}' for k in self.naive_kinds)]
+        naive = [] if self.naive is None else [f'Your spreadsheet: {strike(f"{self.name} {self.naive:.2f}")}, which adds {len(self.naive_kinds)} kinds of {self.metric}:', *(f'  {k}' for k in self.naive_kinds)]
         if not self.kind: return [*naive, f'No {self.metric} can be compared: of every kind something is unknown.']
-        told = f'{self.value:,.2f} by a spend of {self.spend:,.2f} {self.currency}'
+        told = f'{self.metric.replace("_", " ")} of {self.value:,.2f} on a spend of {self.spend:,.2f} {self.currency}'
         return [*naive, f'What can be presented: {self.name} {"undefined" if self.ratio is None else f"{self.ratio:.2f}"} ({told})', f'  {in_words(self.kind)}', f'  {self.share or 0:.0%} of the spend in {self.currency}: {", ".join(self.networks)}', *self.blanks()]
 
     def blanks(self) -> list[str]:
@@ -127,18 +129,18 @@ def _slice(told:pl.DataFrame, currency:str) -> tuple[dict[str, Any]|None, pl.Dat
     return kind, fit.join(sums.head(1).select(KIND), on=KIND)
 
 # %% ../../nbs/13b_rmis.comparable.ipynb #ab5f219f
-def _do(d:Dialect|None, name:str, has:Any, needs:Any, kind:Mapping[str, Any]) -> str:
+def _do(d:Dialect|None, metric:str, name:str, has:Any, needs:Any, kind:Mapping[str, Any]) -> str:
     "How a network could tell what the slice tells, in one descriptor."
     if name == 'final': return 'pull it again later, and say when (as_of)' if has is False else 'say when it was pulled (as_of)'
     if name == 'currency': return 'another currency: needs a rate, which no report tells' if has else "give the account's currency"
     if d is None: return 'ask the network'
-    same = [c.name for c in d.columns if c.field == 'attributed.sales' and getattr(c, name) == needs and all(getattr(c, o) in (kind[o], *OPEN) for o in ('window_days', 'basis', 'product_match', 'channel', 'ntb') if o != name)]
+    same = [c.name for c in d.columns if c.field == f'attributed.{metric}' and getattr(c, name) == needs and all(getattr(c, o) in (kind[o], *OPEN) for o in ('window_days', 'basis', 'product_match', 'channel', 'ntb') if o != name)]
     if same: return f'export it with {same[0]}'
     say = 'request' if has not in OPEN else 'give it if you know, else request'
     if name in d.requestable: return f'{say} {str(needs).replace("_", " ")}' if needs in d.requestable[name] or not d.requestable[name] else f'it offers only {", ".join(map(str, d.requestable[name]))}'
     return 'give it, if you know' if has in (None, 'unknown') else 'fixed by the network'
 
-def _others(told:pl.DataFrame, kind:Mapping[str, Any]|None, inside:pl.DataFrame, spent:pl.DataFrame, dialects:Mapping[str, Dialect]) -> pl.DataFrame:
+def _others(told:pl.DataFrame, metric:str, kind:Mapping[str, Any]|None, inside:pl.DataFrame, spent:pl.DataFrame, dialects:Mapping[str, Dialect]) -> pl.DataFrame:
     "Of each network that is not in the slice, or not whole: what is nearest in it, and what to do."
     rows = []
     covered = dict(inside.group_by('network').agg(pl.col('spend').sum()).rows())
@@ -153,7 +155,7 @@ def _others(told:pl.DataFrame, kind:Mapping[str, Any]|None, inside:pl.DataFrame,
         near = min(mine, key=lambda k: (len(unlike(k)), unlike(k) != ['final'], -k['spend']))
         differ = unlike(near)
         say = lambda c, v: 'unknown' if v is None else ('final' if v else 'not final') if c == 'final' else str(v).replace('_', ' ')
-        rows.append((network, currency, left, in_words(near), '; '.join(f'{c.replace("_", " ")} {say(c, near[c])}, not {say(c, kind[c])}' for c in differ), '; '.join(f'{c.replace("_", " ")}: {_do(dialects.get(network), c, near[c], kind[c], kind)}' for c in differ)))
+        rows.append((network, currency, left, in_words(near), '; '.join(f'{c.replace("_", " ")} {say(c, near[c])}, not {say(c, kind[c])}' for c in differ), '; '.join(f'{c.replace("_", " ")}: {_do(dialects.get(network), metric, c, near[c], kind[c], kind)}' for c in differ)))
     return pl.DataFrame(rows, schema={'network': pl.String, 'currency': pl.String, 'spend': pl.Decimal(38, 6), 'tells': pl.String, 'differs in': pl.String, 'to join': pl.String}, orient='row').sort('spend', descending=True)
 
 # %% ../../nbs/13b_rmis.comparable.ipynb #1a761ad2
@@ -164,7 +166,7 @@ def comparable(
 ) -> Comparable: # Raises `ReportError` if there is no spend
     "The largest slice of a metric that may be added, and what each other network would need to join it."
     if metric not in METRICS: raise ReportError(f'No metric is called {metric!r}.', f'There are {", ".join(METRICS)}.')
-    if twice := other_grain(run.files): raise ReportError(twice[0], 'Leave one of them out.')
+    if twice := other_grain(run.files): raise ReportError(twice[0], 'Leave out what is told twice.')
     known = {n: load_dialect(n) for n in list_dialects()} | dict(dialects or {})
     told = kinds(run, metric, known)
     spent = run.delivery.group_by('network', 'currency').agg(pl.col('spend').sum()).sort('network', 'currency').collect(engine='streaming')
@@ -176,7 +178,7 @@ def comparable(
     largest = whole.sort('value', *whole.columns[:-1], descending=True).unique('network', keep='first', maintain_order=True).sort('network')
     spend,(value,under,blank) = spent['spend'].sum(), inside.select(pl.col('value', 'spend', 'blank').sum()).row(0)
     return Comparable(metric, currency, kind, sorted(inside['network'].unique()), value, under, blank, total,
-        float(largest['value'].sum() / spend) if spend else None, [f'{r["network"]}: {in_words(r)}' for r in largest.rows(named=True)], _others(told, kind, inside, spent, known), told)
+        float(largest['value'].sum() / spend) if spend else None, [f'{r["network"]}: {in_words(r)}' for r in largest.rows(named=True)], _others(told, metric, kind, inside, spent, known), told)
 
 # %% ../../nbs/13b_rmis.comparable.ipynb #00fbebab
 def write_workbook(
@@ -189,7 +191,7 @@ def write_workbook(
     if path.suffix != '.xlsx' or not path.parent.is_dir(): raise ReportError(f'{path} is no place for a workbook.', 'Name a file in a folder that is there, and end it in .xlsx.')
     with Workbook(path, {'strings_to_formulas': False, 'strings_to_urls': False, 'strings_to_numbers': False}) as book:
         sheet,bold,crossed,wide = book.add_worksheet('Comparable'), book.add_format({'bold': True}), book.add_format({'font_strikeout': True}), book.add_format({'text_wrap': True})
-        plain,struck = c.summary(), c.summary('\0{}')
+        plain,struck = c.summary(), c.summary('\0'.__add__)
         for row,(text,marked) in enumerate(zip(plain, struck)):
             sheet.write_string(row, 0, text, crossed if '\0' in marked else bold if text.startswith('What') else wide)
         sheet.set_column(0, 0, 110)

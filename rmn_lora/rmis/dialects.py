@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Status', 'Unit', 'OPEN', 'NUMBERS', 'Word', 'FOLDER', 'EVERYDAY', 'Decided', 'Column', 'column_faults', 'Stated',
-           'Dialect', 'list_dialects', 'load_dialect', 'known_names', 'scores', 'detect']
+           'Dialect', 'list_dialects', 'load_dialect', 'known_names', 'scores', 'detect', 'also_known']
 
 # %% ../../nbs/11_rmis.dialects.ipynb #5d11e4b8
 from collections import Counter
@@ -192,4 +192,14 @@ def detect(
     report = f'The nearest: {near}' if near else f'None of {", ".join(n for n,_ in tried)} knows any of them'
     what = 'Any network might write' if fits else 'No dialect fits'
     raise ReportError(f'{what} the columns {", ".join(c[:40] for c in columns[:8])}{" …" if len(columns) > 8 else ""}. {report}.',
-                      'Say which network it is (network=, in a shell --network or -p network=), or write a dialect for it: `rmn_lora.rmis.dialects` says how.')
+                      'Say which network it is (network=, in a shell --network or -p network=); for a new one, rmn-lora dialect propose FILE.')
+
+# %% ../../nbs/11_rmis.dialects.ipynb #643cd56c
+def also_known(
+    columns:Iterable[str], # A report's header
+    dialects:Iterable[Dialect], # The candidates
+    network:str, # What it was taken for
+) -> list[str]:
+    "The other networks that know every column."
+    have = {_key(c) for c in columns}
+    return [d.network for d in dialects if d.network != network and have <= {_key(n) for c in d.columns for n in (c.head, *c.also)}]

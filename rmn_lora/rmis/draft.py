@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ReportError
-from .describe import add_up, contradictions, currency_of, date_order, descriptors, money_unit
+from .describe import add_up, contradictions, currency_of, date_order, descriptors, money_units
 from .belief import METHODS, Weights, assign, believe
 from .meaning import FIELDS, KIND_OF, Evidence
 from .names import read_name
@@ -68,7 +68,7 @@ class Draft:
         codes = {v for c,f in self.field.items() if f == 'currency' for v in e.values.rows[c].drop_nulls().str.to_uppercase().unique()}
         self.currency = None if codes else currency_of(e, self.money)
         known = codes.pop() if len(codes) == 1 else self.currency.value if self.currency else None
-        self.unit = self.facts.get('money') or money_unit(e, self.money, known)
+        self.units = {c: u or self.facts.get('money') for c,u in money_units(e, self.money, known).items()}
         self.order,self.orders = date_order(e, self.days)
         self.order = self.facts.get('order') or self.order
         self.figures = {c: descriptors(c, f) | {'field': f, 'name': read_name(c).words} for c,f in self.field.items() if f.startswith('attributed.')}
@@ -88,7 +88,7 @@ class Draft:
     def open(self) -> list[str]:
         "Columns that stay doubtful."
         lost = [c for c in self.e.columns if self.sure[c] < SURE or c in self.clash]
-        return lost + [c for c in self.money if self.unit is None and c not in lost] + [c for c in self.days if self.order is None and c not in lost]
+        return lost + [c for c,u in self.units.items() if u is None and c not in lost] + [c for c in self.days if self.order is None and c not in lost]
 
     def questions(self) -> list[tuple[float, Question]]:
         "What could be asked, and for how many columns it can be expected to decide."
@@ -110,9 +110,9 @@ class Draft:
             yield worth, Question(text, tuple(some), {called(f): f for f in [*fields, 'other']}, 'field')
 
     def _about_writing(self) -> Iterator[tuple[float, Question]]:
-        if self.money and self.unit is None and 'money' not in self.passed:
-            example = next(iter(self.e.values.rows[self.money[0]].drop_nulls()), '')
-            yield float(len(self.money)), Question(f'Amounts have no decimals: {self.money[0]} is {example}. In what are they written?', tuple(self.money), {'cents': 'cents', 'whole units of the currency': 'currency', 'millionths': 'micros'}, 'money')
+        if (whole := [c for c,u in self.units.items() if u is None]) and 'money' not in self.passed:
+            example = next(iter(self.e.values.rows[whole[0]].drop_nulls()), '')
+            yield float(len(whole)), Question(f'Amounts have no decimals: {whole[0]} is {example}. In what are they written?', tuple(whole), {'cents': 'cents', 'whole units of the currency': 'currency', 'millionths': 'micros'}, 'money')
         more: dict[tuple[str, ...], list[str]] = {}
         for c,base in self.clash.items(): more.setdefault(tuple(sorted(set(read_name(c).words) - set(read_name(base).words))), []).append(c)
         for some in more.values():
@@ -133,7 +133,7 @@ class Draft:
     def tell(self, q:Question, answer:str|None) -> None: # Raises `ReportError`
         "Take in an answer."
         if answer is None: self.passed |= {*q.columns} if q.about in ('field', 'beside') else {q.about}
-        elif answer not in q.choices: raise ReportError(f'{answer!r} answers no {q.text!r}', f'Answer one of {", ".join(map(repr, q.choices))}, or None if nobody knows.')
+        elif answer not in q.choices: raise ReportError(f'{answer!r} is no answer to {q.text!r}', f'Answer one of {", ".join(map(repr, q.choices))}, or None if nobody knows.')
         elif q.about == 'beside' and q.choices[answer] != 'other': self.beside |= dict.fromkeys(q.columns, q.choices[answer])
         elif q.about in ('field', 'beside'): self.fields |= dict.fromkeys(q.columns, q.choices[answer])
         else: self.facts[q.about] = q.choices[answer]

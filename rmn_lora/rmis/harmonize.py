@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 import polars as pl
 from ..errors import ReportError
-from .dialects import Dialect, detect, list_dialects, load_dialect
+from .dialects import Dialect, also_known, detect, list_dialects, load_dialect
 from .lanes import FileResult, harmonize_file
 from .packages import ENDS, book_of, members, open_member
 from .plan import as_date
@@ -156,6 +156,7 @@ class DataHarmonizer:
         scratch.mkdir(parents=True, exist_ok=True)
         report = open_member(path, member, scratch)
         dialect = self.dialect(network) if network else detect(report.columns, self.dialects.values())
+        if not network and (others := also_known(report.columns, self.dialects.values(), dialect.network)): report = replace(report, note=f'{report.note} {name} was taken for {dialect.network}, but all its columns are known to {" and ".join(others)}, too: say which it is (network=).'.strip())
         given = {'as_of': date_in(path) if self.as_of == 'name' else self.as_of} | self.given.get(dialect.network, {}) | self.given.get(name, {})
         def read_all(r:Report) -> FileResult:
             r = complete(r, [c.head for c in dialect.columns]) if r.kind == 'ndjson' else r
@@ -171,7 +172,7 @@ class DataHarmonizer:
         network:str|None = None, # None: recognised by each report's header
         quiet:bool = False, # True: print nothing
     ) -> HarmonizeRun: # Raises `ReportError` if no report could be read; reports that could not are in `refused`
-        "Read reports into canonical Parquet; rows in = rows out + quarantined."
+        "Read reports into canonical Parquet; rows in = rows out + quarantined + superseded."
         files,out = _find(paths), Path(out).absolute() if Path(out).name in ('', '..') else Path(out)
         _restore(out)
         if out.exists() and any(out.iterdir()) and not (out/'run.json').exists(): raise ReportError(f'{out} holds files that are not harmonized tables.', 'Choose a new folder for them.')

@@ -7,6 +7,8 @@ __all__ = ['ENDS', 'BOOKS', 'book_of', 'members', 'cell_text', 'open_member']
 
 # %% ../../nbs/11g_rmis.packages.ipynb #92179dca
 import csv, io, json, re, zipfile, zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, time
 from itertools import chain, islice
@@ -17,7 +19,7 @@ import polars as pl
 from ..errors import ReportError
 from .copies import FOLD, ROOM, blocks
 from .dialects import known_names
-from .reports import Report, no_name_twice, open_report
+from .reports import Report, above_header, header_at, no_name_twice, open_report
 from .schema import QUARANTINE
 
 # %% ../../nbs/11g_rmis.packages.ipynb #c2542288
@@ -31,12 +33,19 @@ def book_of(path:Path, member:str) -> str: # Its place: the file's name, or the 
     return f'{path.name}/{inside[1]}' if inside else ''
 
 # %% ../../nbs/11g_rmis.packages.ipynb #2ccb99ef
+@contextmanager
+def _told(name:str) -> Iterator[None]: # Raises `ReportError`
+    "Say of a file which it is, whatever is wrong with it."
+    from python_calamine import CalamineError
+    try: yield
+    except (CalamineError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError) as e: raise ReportError(f'{name} cannot be read: {e}.', 'Download it again, or save it without a password, a workbook as CSV.') from e
+
 def _book(path:Path, name:str):
     "A workbook by its place, or `ReportError`."
-    from python_calamine import CalamineError, CalamineWorkbook
+    from python_calamine import CalamineWorkbook
     def small(z, size):
         if (most := sum(i.file_size for i in z.infolist())) > max(ROOM, FOLD * size): raise ReportError(f'{name} unpacks to {most >> 20} MB.', 'Save the sheet as CSV.')
-    try:
+    with _told(name):
         if name == path.name: source = io.BytesIO(path.read_bytes())
         else:
             with zipfile.ZipFile(path) as z:
@@ -45,11 +54,10 @@ def _book(path:Path, name:str):
         if zipfile.is_zipfile(source): small(zipfile.ZipFile(source), len(source.getbuffer()))
         source.seek(0)
         return CalamineWorkbook.from_filelike(source)
-    except (CalamineError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError) as e: raise ReportError(f'{name} is not a workbook that can be read: {e}.', 'Save it again without a password, or save the sheet as CSV.') from e
 
 def _sheets(path:Path, name:str) -> list[str]:
     book = _book(path, name)
-    return [s for s in book.sheet_names if book.get_sheet_by_name(s).height]
+    with _told(name): return [s for s in book.sheet_names if book.get_sheet_by_name(s).height]
 
 # %% ../../nbs/11g_rmis.packages.ipynb #76dcd891
 def members(
@@ -58,7 +66,7 @@ def members(
     "What a file holds."
     if path.name.lower().endswith(BOOKS): return _sheets(path, path.name)
     if path.suffix.lower() != '.zip' or not zipfile.is_zipfile(path): return []
-    with zipfile.ZipFile(path) as z: found = [m for m in z.namelist() if m.lower().endswith(ENDS) and not m.startswith('__MACOSX/') and not Path(m).name.startswith('.')]
+    with _told(path.name), zipfile.ZipFile(path) as z: found = [m for m in z.namelist() if m.lower().endswith(ENDS) and not m.startswith('__MACOSX/') and not Path(m).name.startswith('.')]
     def inside(m):
         try: return [f'{m}/{s}' for s in _sheets(path, f'{path.name}/{m}')]
         except ReportError: return [m] # told of when it is read
@@ -75,22 +83,20 @@ def cell_text(
     return str(int(cell)) if abs(cell) < 1e15 else f'{cell:.14E}'
 
 # %% ../../nbs/11g_rmis.packages.ipynb #2a61924e
-def _header_at(rows:list[list[str]]) -> int|None:
-    "Which row is the header: the one with the most names that networks are known to use, else the first that is as wide as most."
+def _header_at(rows:list[list[str]]) -> int:
+    "Which row is the header: the one with the most names that networks are known to use, else as `header_at` says."
     known = [sum(c.strip().casefold() in known_names() for c in r) for r in rows]
-    if max(known, default=0) >= 3: return known.index(max(known))
-    filled = [sum(bool(c.strip()) for c in r) for r in rows]
-    usual = sorted(n for n in filled if n > 1)
-    return next((k for k,n in enumerate(filled) if n >= usual[len(usual) // 2]), None) if usual else None
+    return known.index(max(known)) if max(known, default=0) >= 3 else header_at(rows)
 
 def _open_sheet(path:Path, book:str, sheet:str, scratch:Path) -> Report:
     "A sheet, written as CSV with its row numbers."
     name,copy,aside = f'{book}/{sheet}', scratch/'sheet.csv', []
     if sheet not in (opened := _book(path, book)).sheet_names: raise ReportError(f'{book} has no sheet with cells.', 'Save the report again.')
-    cells = enumerate(([cell_text(c) for c in row] for row in opened.get_sheet_by_name(sheet).iter_rows()), 1)
+    with _told(name): table = opened.get_sheet_by_name(sheet)
+    cells = enumerate(([cell_text(c) for c in row] for row in table.iter_rows()), 1)
     head = list(islice(cells, 50))
     at = _header_at([r for _,r in head])
-    names = [h.strip() for h in head[at][1]] if at is not None else []
+    names = [h.strip() for h in head[at][1]] if head else []
     while names and not names[-1]: names.pop()
     if len(names) < 2: raise ReportError(f'{name} has no header of two or more columns.', 'Name the sheet that holds the report.')
     no_name_twice(names, name)
@@ -99,7 +105,7 @@ def _open_sheet(path:Path, book:str, sheet:str, scratch:Path) -> Report:
         for k,row in chain(head[at + 1:], cells):
             if any(row[len(names):]): aside.append((name, k, None, ', '.join(filter(None, row[len(names):])), f'more cells than the {len(names)} of the header', json.dumps(row)))
             elif any(row): out.writerow([k, *row[:len(names)]])
-    return Report(name, copy, 'csv', tuple(names), skip=0, numbered=True, refused=pl.DataFrame(aside, schema=QUARANTINE, orient='row'))
+    return Report(name, copy, 'csv', tuple(names), skip=0, numbered=True, refused=pl.DataFrame(aside, schema=QUARANTINE, orient='row'), note=above_header(name, head[at][0] - 1))
 
 # %% ../../nbs/11g_rmis.packages.ipynb #03d76339
 def open_member(
@@ -110,12 +116,10 @@ def open_member(
 ) -> Report: # Raises `ReportError`
     "A report by its file and its place in it."
     if not member:
-        with open(path, 'rb') as f: magic = f.read(4)
+        with _told(path.name), open(path, 'rb') as f: magic = f.read(4)
         if path.name.lower().endswith(BOOKS) and magic in (b'PK\x03\x04', b'\xd0\xcf\x11\xe0') and not _sheets(path, path.name): raise ReportError(f'{path.name} has no sheet with cells.', 'Save the report again.')
         return open_report(path, scratch, encoding)
     if book := book_of(path, member): return _open_sheet(path, book, f'{path.name}/{member}'[len(book) + 1:], scratch)
     inner = scratch/Path(member).name[-100:]
-    try:
-        with zipfile.ZipFile(path) as z, z.open(member) as source, open(inner, 'wb') as target: target.writelines(blocks(source, f'{path.name}/{member}', z.getinfo(member).compress_size, False))
-    except (RuntimeError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as e: raise ReportError(f'{path.name}/{member} cannot be read: {e}.', 'Download it again, without a password.') from e
+    with _told(f'{path.name}/{member}'), zipfile.ZipFile(path) as z, z.open(member) as source, open(inner, 'wb') as target: target.writelines(blocks(source, f'{path.name}/{member}', z.getinfo(member).compress_size, False))
     return replace(open_report(inner, scratch, encoding), name=f'{path.name}/{member}')

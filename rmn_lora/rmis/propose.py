@@ -113,7 +113,7 @@ def _columns(d:Draft, lost:dict[str, str]) -> tuple[Column, ...]:
         if c in lost: return Column(name=c, field='open', unit='other', note=lost[c], **known)
         if f == 'other': return Column(name=c, field='derived' if c in parts else 'other', unit='other', note=f'{parts[c][0]} / {parts[c][1]}' if c in parts else '', **known)
         more = {a: d.says(c, a) for a in ('window_days', 'basis', 'product_match', 'channel', 'ntb')} if c in d.figures else {}
-        return Column(name=c, field=f, unit=unit_of(d.e, c, f, d.unit), **more, **known)
+        return Column(name=c, field=f, unit=unit_of(d.e, c, f, d.units.get(c)), **more, **known)
     return tuple(map(one, d.e.columns))
 
 # %% ../../nbs/11n_rmis.propose.ipynb #1ebdc3ea

@@ -7,6 +7,8 @@ __all__ = ['ASIDE', 'SUPERSEDED', 'meeting', 'fates', 'again', 'alike', 'event_f
 
 # %% ../../nbs/11f_rmis.restate.ipynb #961c957c
 import os
+from collections.abc import Iterable
+from itertools import accumulate
 from pathlib import Path
 
 import polars as pl
@@ -53,7 +55,7 @@ def _telling(folder:Path, group:list[FileResult], rows:pl.DataFrame) -> pl.DataF
 def fates(
     folder:Path, # Of the tables
     group:list[FileResult], # Reports that meet
-) -> pl.DataFrame: # report (its place in the group), source_row, fate (superseded, differs), of and line (the report that holds, and where)
+) -> pl.DataFrame: # report (its place in the group), source_row, fate (superseded, differs), of and line (the report that holds, and where), changed (whether that says something else)
     "The rows that do not stay, and why."
     rows = _told_twice(folder, group)
     pulled = pl.DataFrame({'report': range(len(group)), 'as_of': [f.as_of for f in group]}, schema={'report': pl.Int32, 'as_of': pl.String})
@@ -63,7 +65,7 @@ def fates(
     told = told.with_columns(top=top.fill_null(True)).with_columns(of=pl.col('report').filter('top').min().over(key))
     held = told.filter(pl.col('report') == pl.col('of')).select(key, holds='says', at='line')
     told = told.join(held, on=key).with_columns(fate=pl.when(~pl.col('top') | (pl.col('says') == pl.col('holds'))).then(pl.lit('superseded')).otherwise(pl.lit('differs')))
-    lost = told.filter(pl.col('report') != pl.col('of')).select('report', key, 'fate', 'of', line='at')
+    lost = told.filter(pl.col('report') != pl.col('of')).select('report', key, 'fate', 'of', line='at', changed=pl.col('says') != pl.col('holds'))
     return rows.join(lost, on=['report', key]).drop(key)
 
 # %% ../../nbs/11f_rmis.restate.ipynb #77945bee
@@ -89,7 +91,7 @@ def alike(
     if len(some) < 2: return []
     keys = pl.concat([_scan(folder, 'delivery', f, DELIVERY).select('network', 'report_key', report=pl.lit(k)).unique() for k,f in enumerate(some)])
     both = keys.join(keys, on=['network', 'report_key'], suffix='2').filter(pl.col('report') < pl.col('report2')).group_by('report', 'report2').len().sort('report', 'report2').collect()
-    return [f'{some[a].report} and {some[b].report} tell no days, and share {n} rows by name, which were added: if they tell the same time, leave one out; else give each its day (event_date).' for a,b,n in both.rows()]
+    return [f'{some[a].report} and {some[b].report} have no dates and share {n} rows by name; both were kept, so their figures add up. If they cover the same period, leave one out; else give each its date (event_date).' for a,b,n in both.rows()]
 
 # %% ../../nbs/11f_rmis.restate.ipynb #77d5e86d
 def event_fates(
@@ -141,8 +143,22 @@ def other_grain(
     files:list[FileResult],
 ) -> list[str]: # A sentence for each pair of reports that must not be added
     "Reports of one network that tell the same days, and tell their rows apart by other columns."
-    pairs = [(a, b) for k,b in enumerate(files) for a in files[:k] if a.network == b.network and {*a.grain} != {*b.grain} and a.first and b.first and a.first <= b.last and b.first <= a.last]
-    return [f'{a.report} and {b.report} tell the same days at different grain ({", ".join(sorted({*a.grain} ^ {*b.grain}))} only in one): do not add them.' for a,b in pairs]
+    some = [f for f in files if f.rows_out and not f.events]
+    pairs = [(a, b) for k,b in enumerate(some) for a in some[:k] if a.network == b.network]
+    return [f'{f.report} tells periods that overlap: do not add its rows.' for f in some if _overlap(f.periods)] + [w for a,b in pairs if (w := _not_to_add(a, b))]
+
+def _overlap(periods:Iterable[tuple[str, str]]) -> bool:
+    "Whether one of several different periods begins before another is over."
+    ordered = sorted({(a, b) for a,b in periods})
+    return any(later[0] <= over for later,over in zip(ordered[1:], accumulate((b for _,b in ordered), max)))
+
+def _not_to_add(a:FileResult, b:FileResult) -> str: # Empty if nothing is known against it
+    if (a.first is None) != (b.first is None):
+        dateless,dated = (a, b) if a.first is None else (b, a)
+        return f'{dateless.report} has no dates, and {dated.report} has: do not add them, unless they cover different periods (then give the first its date, event_date).'
+    if not (a.first and b.first and a.first <= b.last and b.first <= a.last): return ''
+    if {*a.grain} != {*b.grain}: return f'{a.report} and {b.report} tell the same days at different grain ({", ".join(sorted({*a.grain} ^ {*b.grain}))} only in one): do not add them.'
+    return f'{a.report} and {b.report} tell periods that overlap: do not add them.' if not (_overlap(a.periods) or _overlap(b.periods)) and _overlap([*a.periods, *b.periods]) else ''
 
 # %% ../../nbs/11f_rmis.restate.ipynb #636eb840
 def restate(
@@ -153,8 +169,9 @@ def restate(
     notes = []
     for group in meeting([f for f in files if not f.events]):
         lost = fates(folder, group)
-        for k,of in lost.filter(fate='superseded').select('report', 'of').unique().sort('report', 'of').rows():
+        for k,of,n,changed in lost.filter(fate='superseded').group_by('report', 'of').agg(pl.len(), pl.col('changed').sum()).sort('report', 'of').rows():
             if gone := sorted({*group[k].figures} - {*group[of].figures}): notes.append(f'{group[of].report} replaces rows of {group[k].report}, and does not tell their {", ".join(gone)}.')
+            if 2 * changed > n > 2 and not {'account_id', 'campaign_id', 'ad_group_id', 'ad_id', 'creative_id'} & {*group[k].grain}: notes.append(f'{group[of].report} replaces {n} rows of {group[k].report}, {changed} of them with other figures. If they are of two accounts or retailers, give each its own (account_id, retailer).')
         _judge(folder, group, lost)
     for f,twin in again(folder, [f for f in files if not f.events]):
         rows = _scan(folder, 'delivery', f, DELIVERY).select('source_row', fate=pl.lit('superseded'), of=pl.lit(0), line=pl.col('source_row')).collect()

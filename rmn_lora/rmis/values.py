@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['NULLS', 'NO_NAME', 'GAP', 'NUMBER', 'THOUSANDS', 'COMMA', 'SIGNS', 'POINTS', 'COMMAS', 'AMOUNTS', 'SCALE', 'GROUPED',
-           'FORMATS', 'MIDNIGHT', 'ZEROS', 'MISSING', 'NAMELESS', 'TOUCHED', 'ROUNDED', 'WHOLE', 'DOUBTFUL', 'SERIAL',
-           'WHY', 'present', 'plain_number', 'writes_commas', 'is_foreign', 'fast_number', 'slow_number', 'fast_count',
-           'slow_count', 'fast_date', 'slow_date', 'check_digit_holds', 'read_gtin', 'is_whole_upc', 'read_upc',
-           'fast_text', 'fast_id', 'slow_id', 'read', 'read_column']
+           'FORMATS', 'MIDNIGHT', 'ZEROS', 'MISSING', 'NAMELESS', 'TOUCHED', 'ROUNDED', 'TOTALS', 'WHOLE', 'DOUBTFUL',
+           'SERIAL', 'WHY', 'present', 'plain_number', 'writes_commas', 'is_foreign', 'fast_number', 'slow_number',
+           'fast_count', 'slow_count', 'fast_date', 'slow_date', 'check_digit_holds', 'read_gtin', 'is_whole_upc',
+           'read_upc', 'fast_text', 'fast_id', 'slow_id', 'read', 'read_column']
 
 # %% ../../nbs/11b_rmis.values.ipynb #6bd75266
 import re
@@ -103,9 +103,9 @@ def fast_date(raw:pl.Expr, order:str, time:bool) -> pl.Expr:
     return pl.when(raw.str.slice(10).is_in(MIDNIGHT)).then(_sane(raw.str.slice(0, 10).str.to_date('%Y-%m-%d', strict=False)))
 
 def slow_date(raw:pl.Expr, order:str, time:bool) -> pl.Expr:
-    "A day; a moment with an offset is taken to UTC first."
+    "A day; a midnight is that of its own day, any other moment with an offset is taken to UTC first."
     text = present(raw)
-    day = text.str.replace(r'[T ]00:00:00(\.0+)?Z?$', '')
+    day = text.str.replace(r'[T ]00:00:00(\.0+)?(Z|[+-]\d\d:?\d\d)?$', '')
     formats = FORMATS[order] + (() if order == 'ymd' else FORMATS['ymd'])
     tries = [(pl.when(day.str.len_bytes() == 8).then(day) if f == '%Y%m%d' else day).str.to_date(f, strict=False) for f in formats]
     if time: tries += [text.str.to_datetime('%+', strict=False, time_zone='UTC').dt.date(), text.str.to_datetime('%Y-%m-%d %H:%M:%S', strict=False).dt.date()]
@@ -141,14 +141,16 @@ MISSING,NAMELESS = ('^(?i:' + '|'.join(map(re.escape, nulls)) + ')$' for nulls i
 TOUCHED = r'[eE]\+[0-9]+$|[.,][0-9]+[eE][0-9]+$|\.0$' # perhaps by a spreadsheet
 ROUNDED = r'^[0-9]([.,][0-9]+)?[eE]\+[0-9]+$|^[0-9][.,][0-9]+[eE][0-9]+$|^[0-9]{16,}\.0$' # digits are lost
 
+TOTALS = '(?i)^ *(grand |sub)?totals?:? *$|^ *(summe|gesamt|gesamtsumme|totale|total general):? *$' # what a row of totals is called, and now and then a campaign
+
 def fast_text(raw:pl.Expr, but:str=MISSING) -> pl.Expr:
     "Text as it stands; null where `but` is found in it."
     text = raw.str.strip_chars()
     return pl.when(~text.str.contains(but)).then(text)
 
 def fast_id(raw:pl.Expr) -> pl.Expr:
-    "An id that nothing has touched; null where one of the words for nothing stands, or a spreadsheet may have been at it."
-    return fast_text(raw, f'{MISSING}|{TOUCHED}')
+    "An id that nothing has touched; null where one of the words for nothing or for totals stands, or a spreadsheet may have been at it."
+    return fast_text(raw, f'{MISSING}|{TOUCHED}|{TOTALS}')
 
 def slow_id(raw:pl.Expr) -> pl.Expr:
     "An id with a spreadsheet's `.0` taken off; null where its digits are lost."
@@ -179,7 +181,7 @@ def read(
     if unit == 'moment': return (present(raw) if slow else raw).str.to_datetime('%+', strict=False, time_unit='us', time_zone='UTC')
     if unit == 'scope': return pl.when((word := raw.str.strip_chars().str.to_lowercase().str.replace_all('[ -]', '_').str.replace('^instore$', 'in_store')).is_in(SCOPES)).then(word)
     if unit == 'id': return (slow_id if slow else fast_id)(raw)
-    if unit == 'text': return present(raw, NO_NAME) if slow else fast_text(raw, NAMELESS)
+    if unit == 'text': return present(raw, NO_NAME) if slow else fast_text(raw, f'{NAMELESS}|{TOTALS}')
     text = (present if slow else fast_text)(raw)
     if unit == 'code': return pl.when((code := text.str.to_uppercase()).str.contains('^[A-Z]{3}$')).then(code)
     return text

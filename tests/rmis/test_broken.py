@@ -69,11 +69,9 @@ REFUSED = {
     'only a quote': (b'"', 'no header'),
     'open quote in the header': ((HEAD.replace('itemId', '"itemId') + ROW * 3).encode(), 'every quote closed'),
     'header of one megabyte': (b'a,' * 600_000 + b'\n1,2\n', 'first line of more than 1 MB'),
-    'title above the header': (('Performance\nMade on 2026-09-30\n' + GOOD).encode(), 'no header.*Let its first line be the header'),
-    'title with commas': (('Performance,,,,,,\nMade,2026-09-30,,,,,\n' + GOOD).encode(), 'no header'),
-    'line for Excel above the header': (('sep=,\n' + GOOD).encode(), 'no header'),
     'no header': ((ROW * 3).encode(), 'No dialect fits'),
     'yaml': (b'a: 1\nb: 2\n', 'no header'),
+    'title alone': (b'Performance\nMade on 2026-09-30\n', 'no header.*Let its first line be the header'),
     'prose': (b'The report could not be generated\n', 'no header'),
     'web page': (b'<!DOCTYPE html><html><body>Sign in</body></html>', 'web page'),
     'xml': (b'<?xml version="1.0"?><Error>AccessDenied</Error>', 'web page or XML'),
@@ -142,6 +140,13 @@ ACCEPTED = { # file, its text or bytes, rows in, rows quarantined, a word of the
     'utf-16': ('w.csv', GOOD.encode('utf-16'), 3, 0, ''),
     'latin-1': ('c.csv', GOOD.replace('itemId', 'itemId,itemName').replace('5551', '5551,Café').encode('latin-1'), 3, 0, ''),
     'gzip named csv': ('w.csv', gzip.compress(GOOD.encode()), 3, 0, ''),
+    'title above the header': ('w.csv', 'Performance\nMade on 2026-09-30\n\n' + GOOD, 3, 0, ''),
+    'title and a header': ('w.csv', 'Performance\n' + HEAD, 0, 0, ''),
+    'title with commas': ('w.csv', 'Performance,,,,,,\nMade,2026-09-30,,,,,\n' + HEAD + ROW.replace('40.00', ''), 1, 0, ''),
+    'title with a quoted line break': ('w.csv', '"Performance,\nSeptember"\n' + GOOD, 3, 0, ''),
+    'title of eight lines': ('w.csv', ''.join(f'Filter {k},all\n' for k in range(8)) + GOOD, 3, 0, ''),
+    'title and rows that are too long': ('w.csv', 'Performance\n' + GOOD + ROW.replace('\n', ',a,b\n') * 2, 5, 2, 'more fields'),
+    'line for Excel above the header': ('w.csv', 'sep=;\n' + GOOD.replace(',', ';'), 3, 0, ''),
     'blank lines before the header': ('w.csv', '\n\n' + GOOD, 3, 0, ''),
     'shuffled columns': ('w.csv', '\n'.join(','.join(reversed(line.split(','))) for line in GOOD.splitlines()), 3, 0, ''),
     'other case': ('w.csv', GOOD.replace('numAdsShown', 'NUMADSSHOWN'), 3, 0, ''),
@@ -228,6 +233,12 @@ def test_a_report_with_broken_rows_loses_none(name, tmp_path):
     if name == 'late key': assert run.attributed.collect()['value'].to_list() == [7]
     if name == 'header only': assert 'no rows' in run.summary()
     if name == 'unclosed quote': assert run.quarantine.collect()['line'].to_list() == [3] and run.delivery.collect()['source_row'].sort().to_list() == [2, 4]
+
+def test_lines_above_the_header_are_counted_and_told(tmp_path):
+    (tmp_path/'w.csv').write_text('Performance,Acme\n\n' + HEAD + ROW + ROW.replace('12.50', 'x'))
+    run = DataHarmonizer().harmonize(tmp_path/'w.csv', tmp_path/'out', quiet=True)
+    assert run.delivery.collect()['source_row'].to_list() == [4] and run.quarantine.collect()['line'].to_list() == [5]
+    assert run.notes == ['w.csv has 2 lines above its header, which were left out.']
 
 def test_zip_of_one_report(tmp_path):
     with zipfile.ZipFile(tmp_path/'w.zip', 'w') as z: z.writestr('w.csv', GOOD)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rmn_lora.errors import ReportError
-from rmn_lora.rmis.comparable import KIND, comparable, write_workbook
+from rmn_lora.rmis.comparable import KIND, comparable, settled, write_workbook
 from rmn_lora.rmis.harmonize import DataHarmonizer, HarmonizeRun
 from rmn_lora.rmis.lanes import FileResult
 from rmn_lora.rmis.schema import ATTRIBUTED, DELIVERY
@@ -149,3 +149,14 @@ def test_where_another_column_decides_a_blank_is_not_covered(tmp_path):
     run = harmonize(tmp_path, as_of='2026-12-01', s='date,campaignId,costType,impressions,clicks,cost,campaignBudgetCurrencyCode,sales,newToBrandSales\n2026-09-01,1,CPC,1,1,10,USD,40,\n2026-09-01,2,CPC,1,1,30,USD,,\n2026-09-01,3,VCPM,1,1,5,USD,9,\n')
     found = comparable(run)
     assert (found.value, found.spend, found.blank, found.all_spend) == (40, 10, 0, 45) and found.others['spend'].sum() == 35
+
+def test_what_a_period_tells_is_final_by_its_last_day(tmp_path):
+    (tmp_path/'a.csv').write_text('startDate,endDate,campaignId,impressions,clicks,cost,campaignBudgetCurrencyCode,sales14d\n2026-08-01,2026-08-31,1,100,5,1.50,USD,1.00\n')
+    run = DataHarmonizer().harmonize(tmp_path/'a.csv', tmp_path/'out', network='amazon_sponsored_products', quiet=True)
+    assert settled(run).collect()['final'].to_list() == [None]
+
+def test_what_to_do_is_told_of_the_metric_asked_for(tmp_path):
+    rows = [('amazon_sponsored_products', 10, 'USD', [(1, {})]), ('walmart_search', 5, 'USD', [(1, {'window_days': 30})])]
+    run = run_of(tmp_path, rows)
+    pl.read_parquet(tmp_path/'attributed/r.parquet').with_columns(metric=pl.lit('orders').cast(ATTRIBUTED['metric'])).write_parquet(tmp_path/'attributed/r.parquet')
+    assert 'attributedOrders14days' in comparable(run, 'orders').others['to join'][0]

@@ -99,3 +99,12 @@ def test_words_of_the_trade_name_no_network(header):
 def test_the_candidates_are_named():
     with pytest.raises(ReportError, match='Any network might write.*target_roundel knows 6 of 7.*instacart_ads knows'): detect('Date,Campaign,Impressions,Clicks,Spend,Orders,Sales'.split(','))
     assert detect('Date,TCIN,Impressions,Clicks,Spend,Orders,Sales'.split(',')).network == 'target_roundel'
+
+def test_a_header_that_two_networks_know_whole_is_told(tmp_path):
+    text = 'date,campaignId,campaignName,impressions,clicks,cost,sales14d\n2026-09-01,1,A,10,1,12.50,9\n'
+    (tmp_path/'a.csv').write_text(text)
+    run = DataHarmonizer().harmonize(tmp_path/'a.csv', tmp_path/'out', quiet=True)
+    assert run.notes == ['a.csv was taken for amazon_sponsored_products, but all its columns are known to amazon_sponsored_brands_display, too: say which it is (network=).']
+    assert not DataHarmonizer().harmonize(tmp_path/'a.csv', tmp_path/'out', network='amazon_sponsored_products', quiet=True).notes
+    (tmp_path/'a.csv').write_text(text.replace('campaignName', 'advertisedAsin'))
+    assert not DataHarmonizer().harmonize(tmp_path/'a.csv', tmp_path/'out', quiet=True).notes

@@ -57,12 +57,12 @@ def test_a_csv_that_is_called_a_workbook_is_read_as_what_it_is(tmp_path):
 def test_a_cut_workbook_is_refused(tmp_path):
     whole = book(tmp_path/'w.xlsx', Ads=[HEAD, ['2026-09-01', 1, 1, 1, 1, 1, 1]]).read_bytes()
     (tmp_path/'w.xlsx').write_bytes(whole[:len(whole) // 2])
-    with pytest.raises(ReportError, match='w.xlsx is not a workbook that can be read'): harmonize(tmp_path/'w.xlsx', tmp_path)
+    with pytest.raises(ReportError, match='w.xlsx cannot be read'): harmonize(tmp_path/'w.xlsx', tmp_path)
 
 def test_a_document_is_no_workbook(tmp_path):
     with zipfile.ZipFile(tmp_path/'w.xlsx', 'w') as z:
         for n in ('[Content_Types].xml', 'word/document.xml'): z.writestr(n, '<x/>')
-    with pytest.raises(ReportError, match='w.xlsx is not a workbook that can be read'): harmonize(tmp_path/'w.xlsx', tmp_path)
+    with pytest.raises(ReportError, match='w.xlsx cannot be read'): harmonize(tmp_path/'w.xlsx', tmp_path)
 
 def test_more_cells_than_the_header_has(tmp_path):
     run = harmonize(book(tmp_path/'w.xlsx', Ads=[HEAD, ['2026-09-01', 1, 1, 1, 1, 1, 1, 'note'], ['2026-09-01', 1, 2, 1, 1, 1, 1]]), tmp_path)
@@ -112,7 +112,7 @@ def test_a_workbook_in_a_zip_is_read_sheet_by_sheet(tmp_path):
         z.writestr('broken.xlsx', path.read_bytes()[:400])
         z.writestr('w.csv', ','.join(HEAD) + '\n2026-09-01,1,5,100,10,1.50,2.00\n')
     run = harmonize(tmp_path/'two.zip', tmp_path, given={'two.zip/w.xlsx/July': {'as_of': '2026-09-30'}})
-    assert run.rows_out == 3 and list(run.refused) == ['two.zip/broken.xlsx'] and 'not a workbook that can be read' in run.refused['two.zip/broken.xlsx']
+    assert run.rows_out == 3 and list(run.refused) == ['two.zip/broken.xlsx'] and 'cannot be read' in run.refused['two.zip/broken.xlsx']
 
 TITLES = [['Account', 'Acme'], ['Account', 'Acme', 'from', '2026-09-01', 'to', '2026-09-30'], ['Report of', None, 'date']]
 
@@ -145,3 +145,30 @@ def test_a_workbook_without_sheets_and_one_with_merged_cells(tmp_path):
         sheet.merge_range(3, 0, 3, 6, 'Nothing else')
     run = harmonize(tmp_path/'m.xlsx', tmp_path)
     assert run.rows_out == 1 and run.quarantine.collect()['line'].to_list() == [4]
+
+def test_a_damaged_sheet_or_zip_costs_only_itself(tmp_path):
+    whole = book(tmp_path/'w.xlsx', Ads=[HEAD, ['2026-09-01', 1, 1, 1, 1, 1, 1]])
+    with zipfile.ZipFile(whole) as z: parts = {n: z.read(n) for n in z.namelist()}
+    sheet = next(n for n in parts if n.endswith('sheet1.xml'))
+    with zipfile.ZipFile(tmp_path/'broken.xlsx', 'w') as z:
+        for n,data in parts.items(): z.writestr(n, data[:len(data) // 2] + b'<<' if n == sheet else data)
+    with zipfile.ZipFile(tmp_path/'two.zip', 'w') as z:
+        for n in 'ab': z.writestr(f'{n}.csv', 'x' * 1000)
+    data = bytearray((tmp_path/'two.zip').read_bytes())
+    at = data.rfind(b'PK\x01\x02')
+    data[at:at + 4] = b'XXXX'
+    (tmp_path/'two.zip').write_bytes(data)
+    run = harmonize([whole, tmp_path/'broken.xlsx', tmp_path/'two.zip'], tmp_path)
+    assert run.rows_out == 1 and all('cannot be read' in w for w in run.refused.values()) and len(run.refused) == 2
+
+def test_a_file_that_may_not_be_read_costs_only_itself(tmp_path, monkeypatch):
+    import builtins
+    good,bad = tmp_path/'a.csv', tmp_path/'b.csv'
+    for f in (good, bad): f.write_text(','.join(HEAD) + '\n2026-09-01,1,5,100,10,1.50,2.00\n')
+    real = builtins.open
+    def locked(path, *how, **more):
+        if str(path) == str(bad): raise PermissionError(13, 'Permission denied', str(path))
+        return real(path, *how, **more)
+    monkeypatch.setattr(builtins, 'open', locked)
+    run = harmonize([good, bad], tmp_path)
+    assert run.rows_out == 1 and 'Permission denied' in run.refused['b.csv']

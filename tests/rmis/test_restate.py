@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rmn_lora.errors import ReportError
+from rmn_lora.rmis.comparable import comparable
 from rmn_lora.rmis.harmonize import DataHarmonizer, date_in, load_run
 from rmn_lora.rmis.schema import check
 
@@ -139,6 +140,44 @@ def test_a_later_report_that_tells_less_is_told_of(tmp_path):
 def test_reports_without_days_that_share_names_are_told_of(tmp_path):
     month = CITRUS + 'Tea,700,5,4.25,2,3,18.90\nCoffee,10,1,1.00,0,0,0\n'
     run = harmonize(tmp_path, {'a.csv': month, 'b.csv': month.replace('700', '900'), 'c.csv': month, 'd.csv': CITRUS + 'Cocoa,700,5,4.25,2,3,18.90\n'})
-    assert run.notes == ['a.csv and b.csv tell no days, and share 2 rows by name, which were added: if they tell the same time, leave one out; else give each its day (event_date).']
+    assert run.notes == ['a.csv and b.csv have no dates and share 2 rows by name; both were kept, so their figures add up. If they cover the same period, leave one out; else give each its date (event_date).']
     days = {n: {'event_date': d, 'as_of': '2026-10-01'} for n,d in (('a.csv', '2026-08-01'), ('b.csv', '2026-09-01'), ('c.csv', '2026-07-01'), ('d.csv', '2026-07-01'))}
     assert harmonize(tmp_path, {'a.csv': month, 'b.csv': month.replace('700', '900')}, given={n: days[n] for n in ('a.csv', 'b.csv')}).notes == []
+
+PERIOD = 'startDate,endDate,campaignId,impressions,clicks,cost,campaignBudgetCurrencyCode,sales14d\n'
+def period(first, last, campaign=1): return f'2026-08-{first:02},2026-08-{last:02},{campaign},100,{last},1.50,USD,1.00\n'
+
+@pytest.mark.parametrize(('a', 'b', 'warned'), [
+    ([(1, 31)], [(1, 15)], 'a.csv and b.csv tell periods that overlap: do not add them.'),
+    ([(1, 7), (8, 14)], [(10, 20)], 'a.csv and b.csv tell periods that overlap: do not add them.'),
+    ([(1, 7), (8, 14)], [(15, 21), (22, 28)], None),
+    ([(1, 31), (1, 15)], [], 'a.csv tells periods that overlap: do not add its rows.')])
+def test_periods_that_overlap_are_told_and_not_compared(tmp_path, a, b, warned):
+    for name,some in (('a.csv', a), ('b.csv', b)):
+        if some: (tmp_path/name).write_text(PERIOD + ''.join(period(*p) for p in some))
+    run = DataHarmonizer(as_of='2026-10-31').harmonize(sorted(tmp_path.glob('*.csv')), tmp_path/'out', network='amazon_sponsored_products', quiet=True)
+    assert run.notes == [warned] * bool(warned)
+    if warned:
+        for again in (run, load_run(tmp_path/'out')):
+            with pytest.raises(ReportError, match=warned[:20]): comparable(again)
+    else: assert comparable(run).spend == 6
+
+def test_a_table_without_days_beside_one_with_them_is_told(tmp_path):
+    campaigns = 'Campaign,Impressions,Clicks,Ad Spend,Conversions,Unit Sales,Sales Revenue\n'
+    (tmp_path/'a.csv').write_text(campaigns + 'Fall,10,1,5.00,1,1,20\n')
+    (tmp_path/'b.csv').write_text('Date,' + campaigns + '2026-09-01,Fall,10,1,5.00,1,1,20\n')
+    run = DataHarmonizer().harmonize([tmp_path/'a.csv', tmp_path/'b.csv'], tmp_path/'out', quiet=True)
+    assert run.notes == ['a.csv has no dates, and b.csv has: do not add them, unless they cover different periods (then give the first its date, event_date).']
+
+def test_two_accounts_with_campaigns_of_one_name(tmp_path):
+    head = 'Date,Campaign Name,UPC,Impressions,Clicks,Spend,Attributed Sales\n'
+    for name,spend in (('a.csv', 1), ('b.csv', 7)): (tmp_path/name).write_text(head + ''.join(f'2026-09-0{d},Always On,3600029145,10,1,{spend}.00,2.00\n' for d in range(1, 5)))
+    def run(**given): return DataHarmonizer(given={n: {'as_of': d} | given.get(n[0], {}) for n,d in (('a.csv', '20260930'), ('b.csv', '2026-10-01'))}).harmonize([tmp_path/'a.csv', tmp_path/'b.csv'], tmp_path/'out', quiet=True)
+    assert (lost := run()).superseded_rows == 4 and lost.notes == ['b.csv replaces 4 rows of a.csv, 4 of them with other figures. If they are of two accounts or retailers, give each its own (account_id, retailer).']
+    both = run(a={'account_id': 'A'}, b={'account_id': 'B'})
+    assert both.rows_out == 8 and not both.notes and sorted(both.delivery.collect()['account_id'].unique()) == ['A', 'B']
+    assert 'account_id of kroger_kpm is given as 7' in run(a={'account_id': 7}).refused['a.csv']
+
+def test_the_later_pull_holds_however_its_day_is_written(tmp_path):
+    run = harmonize(tmp_path, {'a.csv': line(1, 1, 5), 'b.csv': line(1, 1, 7)}, as_of={'a.csv': '20260930', 'b.csv': '2026-10-05'})
+    assert told(run) == [('b.csv', 2, 7)] and [f.as_of for f in run.files] == ['2026-09-30', '2026-10-05']

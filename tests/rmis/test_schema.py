@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from rmn_lora.errors import ReportError, UnlikeNumbersError
-from rmn_lora.rmis.attributed import LIKE, AttributedFrame, ratios, roas
+from rmn_lora.rmis.attributed import LIKE, AttributedFrame, cvr, ratios, roas
 from rmn_lora.rmis.schema import ATTRIBUTED, DELIVERY, MONEY, TABLES, check, json_schema
 
 LIKEABLE = dict(metric='sales', window_days=14, basis='click', product_match='total', channel='online', ntb=False, model='last_touch', currency='USD', final=True)
@@ -65,11 +65,20 @@ def delivered(*spend, currency='USD'):
                         schema_overrides={'source_row': pl.Int64, 'spend': MONEY})
 
 def test_roas_divides_sums_of_the_same_rows():
-    assert roas(rows(30, 10), delivered(4, 4, 1000)) == 5.0 # the third row reported no sales of this kind
+    assert roas(rows(30, 10), delivered(4, 4, 12)) == 2.0 # the third row spent, and told no sales: it sold nothing
+    both = AttributedFrame(pl.concat([rows(30, 10).rows, rows(99, window_days=7).rows.with_columns(source_row=pl.lit(2, pl.Int64))]))
+    assert roas(both.where(window_days=14), delivered(4, 4, 12)) == 5.0 # the third row told sales of another kind
+    assert roas(rows(30, 10), delivered(4, 4, None)) == 5.0
     with pytest.raises(UnlikeNumbersError, match='currency'): roas(rows(30), delivered(4, currency='EUR'))
     with pytest.raises(UnlikeNumbersError, match='no spend'): roas(rows(30, 1), delivered(4, None))
     with pytest.raises(UnlikeNumbersError, match='window_days'): roas(AttributedFrame(pl.concat([rows(1).rows, rows(1, window_days=7).rows])), delivered(4))
     assert roas(rows(0), delivered(0)) is None
+
+def test_conversion_rate_divides_orders_by_clicks():
+    orders = rows(3, 2, metric='orders')
+    assert cvr(orders, delivered(4, 4, 12)) == 5 / 30 and cvr(rows(0, metric='orders'), delivered(None)) is None
+    with pytest.raises(UnlikeNumbersError, match='report orders but no clicks'): cvr(orders, delivered(4, 4).with_columns(clicks=pl.lit(None, pl.Int64)))
+    with pytest.raises(UnlikeNumbersError, match='window_days'): cvr(AttributedFrame(pl.concat([orders.rows, rows(1, metric='orders', window_days=7).rows])), delivered(4, 4))
 
 def test_ratios_are_sums_over_known_rows():
     got = ratios(delivered(2, None)).row(0, named=True)

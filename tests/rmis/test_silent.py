@@ -448,3 +448,50 @@ def test_ids_make_a_row_no_total(tmp_path):
 def test_an_open_quote_does_not_hide_a_total(tmp_path):
     run = harmonize(tmp_path, CAMPAIGNS + '"two\nlines",10,1,5.00,1,1,20\n' + THREE + 'All,80,7,40.00,6,6,120\n')
     assert aside(run, 'line') == [(7,)]
+
+DAYS = HEAD + ROW.replace('5551', '5552') + ROW + ROW.replace('09-01', '09-02')
+
+@pytest.mark.parametrize(('total', 'reason'), [
+    ('2026-09-01,Total,,2000,20,25.00,80.00,4\n', 'a row of totals: each figure is the sum of the others of its days'),
+    ('2026-09-01,,Grand total,2000,20,25.01,80.00,4\n', 'a row of totals: each figure is the sum of the others of its days'), # amounts that were rounded after they were added
+    ('2026-09-02,TOTAL,,3000,30,37.50,120.00,6\n', 'a row of totals: each figure is the sum of the others of its days')]) # of all days, on the last
+def test_a_total_with_a_day_is_no_campaign(tmp_path, total, reason):
+    run = harmonize(tmp_path, DAYS + total)
+    assert aside(run, 'line', 'reason') == [(5, reason)] and run.delivery.collect()['impressions'].sum() == 3000
+
+@pytest.mark.parametrize('row', ['2026-09-01,Total,5553,2000,20,25.02,80.00,4\n', '2026-09-01,Total,5553,2001,20,25.00,80.00,4\n', '2026-09-01,Total,5553,0,0,0.00,0.00,0\n', '2026-09-03,Total,5553,2000,20,25.00,80.00,4\n'])
+def test_a_campaign_may_be_called_total(tmp_path, row):
+    run = harmonize(tmp_path, DAYS + row)
+    assert run.quarantined == 0 and 'Total' in run.delivery.collect()['campaign_id'].to_list()
+
+def test_a_nameless_sum_may_be_off_by_its_rounding(tmp_path):
+    assert aside(harmonize(tmp_path, CAMPAIGNS + THREE + ',70,6,35.01,5,5,100\n'), 'line') == [(5,)]
+    assert harmonize(tmp_path, CAMPAIGNS + THREE + ',70,6,35.05,5,5,100\n').quarantined == 0
+
+
+# What stands twice in one file
+
+def test_a_file_that_was_appended_to_says_so(tmp_path):
+    run = harmonize(tmp_path, HEAD + ROW + ROW.replace('5551', '5552') + HEAD + ROW.replace('5551', '5552') + ROW.replace('5551', '5553'))
+    assert run.rows_out == 4 and run.notes == ['w.csv tells 1 row again, word for word (line 5 is line 3). All were kept, so their figures add up; take out what is there by mistake.']
+    assert not harmonize(tmp_path, HEAD + ROW + ROW.replace('5551', '5552')).notes
+
+def test_columns_that_nobody_listed_are_named(tmp_path):
+    run = harmonize(tmp_path, HEAD.replace('\n', ',videoPlays,mood\n') + ROW.replace('\n', ',5,good\n'))
+    assert run.notes == ['w.csv has columns that walmart_search does not list, which were left out: videoPlays, mood.']
+
+def test_two_item_codes_that_disagree_are_set_aside(tmp_path):
+    head,row = UBER.replace('item_gtin', 'item_gtin,gtin').split('\n')[:2]
+    run = harmonize(tmp_path, f'{head}\n' + row.format('00036000291452,036000291452') + '\n' + row.format('036000291452,012345678905') + '\n')
+    assert aside(run, 'line', 'reason') == [(3, 'two columns for one quantity disagree')]
+
+def test_one_bad_code_does_not_turn_a_column_of_whole_upcs(tmp_path):
+    def whole(n): return next(c for c in (f'{60000000000 + 37*n:011d}{d}' for d in range(10)) if read_upc_by_hand(c[:11].zfill(13))[-12:] == c)
+    codes = [whole(n) for n in range(30)]
+    run,gtins,out = kroger(tmp_path, [*codes, codes[0][:-1] + str((int(codes[0][-1]) + 1) % 10)])
+    assert gtins == [c.zfill(14) for c in codes] and len(out) == 1 and 'nearly every UPC' in run.notes[0]
+
+def test_a_local_midnight_is_of_its_own_day(tmp_path):
+    run = harmonize(tmp_path, ''.join(UBER.replace('2026-09-01T00:00:00Z', t).format('036000291452') if k == 0 else UBER.split('\n')[1].replace('2026-09-01T00:00:00Z', t).format('036000291452') + '\n'
+        for k,t in enumerate(('2026-09-01T00:00:00+02:00', '2026-09-01 00:00:00-0700', '2026-09-01T23:30:00-07:00'))))
+    assert [str(d) for d in run.delivery.sort('source_row').collect()['event_date']] == ['2026-09-01', '2026-09-01', '2026-09-02']

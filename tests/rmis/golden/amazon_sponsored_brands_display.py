@@ -77,5 +77,5 @@ GOLDEN['keywords in two reports'] = dict(
         sb_broad.json:1 orders 1 14 click         same_sku online false last_touch -
         sb_broad.json:1 sales 30 14 click         total    online false last_touch USD
         sb_broad.json:1 sales  0 14 click         total    online true  last_touch USD
-        sb_exact.json:1 orders 0 14 click_or_view total    online false last_touch -
-        sb_exact.json:1 sales  0 14 click_or_view total    online false last_touch USD''')
+        sb_exact.json:1 orders 0 14 unknown total    online false last_touch -
+        sb_exact.json:1 sales  0 14 unknown total    online false last_touch USD''')
