@@ -21,7 +21,7 @@ from .packages import ENDS, book_of, members, open_member
 from .plan import as_date
 from .reports import Report, complete, salvage
 from .restate import SUPERSEDED, restate
-from .schema import QUARANTINE, TABLES
+from .schema import QUARANTINE, TABLES, scan_table
 
 # %% ../../nbs/12_rmis.harmonize.ipynb #4a5c08ab
 SCHEMAS = {name: t.schema for name,t in TABLES.items()} | {'quarantine': QUARANTINE, 'superseded': SUPERSEDED}
@@ -41,8 +41,7 @@ class HarmonizeRun:
     quarantined = property(lambda self: self._total('quarantined'))
     superseded_rows = property(lambda self: self._total('superseded'))
     def _table(self, name:str) -> pl.LazyFrame:
-        parts = sorted((self.out/name).glob('*.parquet'))
-        return pl.scan_parquet(parts, glob=False) if parts else SCHEMAS[name].to_frame().lazy()
+        return scan_table(sorted((self.out/name).glob('*.parquet')), SCHEMAS[name])
     delivery = property(lambda self: self._table('delivery'))
     attributed = property(lambda self: self._table('attributed'))
     events = property(lambda self: self._table('events'))
@@ -58,7 +57,7 @@ class HarmonizeRun:
         return '\n'.join([self.equation(), *empty, *self.notes, *[f'refused {n}: {w}' for n,w in self.refused.items()]])
     def counts(self) -> pl.DataFrame: # One row a report
         "Rows in and out of every report."
-        return pl.DataFrame([asdict(f) for f in self.files]).drop('part', 'grain', 'figures', 'note', 'restated_days')
+        return pl.DataFrame([asdict(f) for f in self.files]).drop('part', 'grain', 'figures', 'note', 'restated_days', 'periods')
     def reasons(self) -> pl.DataFrame: # report, column, reason, rows, first line, an example
         "The quarantine, summed up."
         return self.quarantine.group_by('source_report', 'column', 'reason').agg(rows=pl.len(), line=pl.col('line').min(), example=pl.col('value').sort_by('line').first()).sort('source_report', 'line').collect()

@@ -18,9 +18,9 @@ from ..errors import ReportError
 from ..parallel import side_by_side
 from .dialects import NUMBERS, Dialect, known_names
 from .events import EventPlan, read_events
-from .plan import RAW, Plan, as_date, attributed_rows, delivery_rows, empty, first_problem, identity, marked, suspect, typed_rows, with_hashes
+from .plan import RAW, Plan, as_date, attributed_rows, delivery_rows, empty, first_problem, identity, marked, suspect, typed_rows, with_hashes, with_repeated
 from .reports import LINE, Report
-from .schema import DELIVERY, MONEY, QUARANTINE, TABLES
+from .schema import DELIVERY, MONEY, QUARANTINE, TABLES, scan_table
 from .values import AMOUNTS, DOUBTFUL, TOTALS, is_whole_upc, present, read_gtin, writes_commas
 
 # %% ../../nbs/11e_rmis.lanes.ipynb #78aa051d
@@ -83,12 +83,12 @@ def _height(folder:Path, table:str, parts:str) -> int:
 
 def _written(folder:Path, table:str, part:str) -> pl.LazyFrame:
     "What was written of a report."
-    files = sorted((folder/table).glob(f'{part}*.parquet'))
-    return pl.scan_parquet(files, glob=False) if files else TABLES[table].schema.to_frame().lazy()
+    return scan_table(sorted((folder/table).glob(f'{part}*.parquet')), TABLES[table].schema)
 
 def _keep(plan:Plan, rows:pl.DataFrame, name:str, folder:Path, part:str) -> None:
     "Write rows into both tables."
-    for table,made in (('delivery', delivery_rows), ('attributed', attributed_rows)): made(plan, rows.lazy(), name).collect().write_parquet(folder/table/f'{part}.parquet', **SINK)
+    rows = with_repeated(plan, rows, name)
+    for table,made in (('delivery', delivery_rows), ('attributed', attributed_rows)): made(plan, rows.lazy()).collect().write_parquet(folder/table/f'{part}.parquet', **SINK)
 
 # %% ../../nbs/11e_rmis.lanes.ipynb #09de9057
 def _fast(plan:Plan, report:Report, folder:Path, part:str, anchor:list[str]) -> int:
@@ -181,7 +181,7 @@ def _named_totals(rows:pl.LazyFrame, folder:Path, part:str, figures:list[str]) -
     "The rows that are called totals and are the sum of the others of their days, or of all, in a report with days."
     slow = sorted((folder/'delivery').glob(f'{part}.[0-9]*.parquet'))
     called = pl.any_horizontal([pl.col(c).str.contains(TOTALS) for c,t in DELIVERY.items() if t == pl.String and c != 'source_report']).fill_null(False)
-    named = pl.scan_parquet(slow, glob=False).filter(called).select('source_row', 'event_date', 'period_end', *figures).collect() if slow else pl.DataFrame()
+    named = scan_table(slow, DELIVERY).filter(called).select('source_row', 'event_date', 'period_end', *figures).collect()
     if named.is_empty(): return []
     others = rows.filter(~pl.col('source_row').is_in(named['source_row'].to_list()))
     sums = [pl.len().alias('n'), *(pl.col(c).sum().name.prefix('all ') for c in figures)]

@@ -4,14 +4,13 @@
 
 # %% auto #0
 __all__ = ['GIVEN', 'ONE_OF', 'RAW', 'NESTED', 'NOWHERE', 'IDENTITY', 'ODD', 'check_given', 'Plan', 'marked', 'empty',
-           'typed_rows', 'as_date', 'suspect', 'first_problem', 'identity', 'with_hashes', 'delivery_rows',
-           'attributed_rows']
+           'typed_rows', 'as_date', 'suspect', 'first_problem', 'identity', 'with_hashes', 'with_repeated',
+           'delivery_rows', 'attributed_rows']
 
 # %% ../../nbs/11c_rmis.plan.ipynb #c931b8c2
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date
-from functools import reduce
 from itertools import product
 from typing import Any, cast
 import numpy as np
@@ -20,7 +19,7 @@ import polars_hash # noqa: F401 (gives expressions their .nchash)
 from ..errors import ReportError
 from .dialects import NUMBERS, OPEN, Column, Decided, Dialect, Stated
 from .reports import LINE, MORE, Report
-from .schema import ATTRIBUTED, BASES, CHANNELS, DELIVERY, EVENT_TYPES, MATCHES, MODELS, SPEND_BASES
+from .schema import ATTRIBUTED, BASES, CHANNELS, DELIVERY, EVENT_TYPES, MATCHES, MODELS, REPEATED, SPEND_BASES
 from .values import AMOUNTS, SERIAL, TOTALS, WHY, is_foreign, present, read_column
 
 # %% ../../nbs/11c_rmis.plan.ipynb #bc45b536
@@ -200,7 +199,9 @@ ODD = np.uint64(0x9E3779B97F4A7C15)
 
 def _mixed(parts:pl.DataFrame) -> pl.Series: # UInt64
     "One number a row out of many (h becomes (h xor part) · odd, modulo 2⁶⁴): the same on every machine and in every version."
-    return pl.Series(reduce(lambda h, part: (h ^ part.to_numpy()) * ODD, parts.fill_null(0).get_columns(), np.full(parts.height, ODD)))
+    h = np.full(parts.height, ODD)
+    for part in parts.fill_null(0).get_columns(): np.multiply(np.bitwise_xor(h, part.to_numpy(), out=h), ODD, out=h)
+    return pl.Series(h)
 
 def _hash(text:pl.Expr) -> pl.Expr: return cast(Any, text.cast(pl.String)).nchash.xxhash64() # of polars-hash
 
@@ -214,19 +215,24 @@ def with_hashes(plan:Plan, rows:pl.DataFrame) -> pl.DataFrame:
     cells = rows.select((figures[c].to_physical().cast(pl.Int64).reinterpret(signed=False) if c in figures else _hash(pl.col(RAW + c))).alias(c) for c in sorted(plan.spelt.values()))
     return rows.with_columns(_mixed(key).alias('report_key'), _mixed(cells).alias('row_hash'))
 
-def delivery_rows(plan:Plan, rows:pl.LazyFrame, name:str) -> pl.LazyFrame:
-    "Rows of the `DELIVERY` schema."
-    fixed = {'source_report': pl.lit(name), 'source_row': pl.col(LINE), 'event_date': pl.col('day'), 'currency': pl.col('money'), 'final': _is_final(plan, None), 'report_key': pl.col('report_key'), 'source_row_hash': pl.col('row_hash')}
+def with_repeated(plan:Plan, rows:pl.DataFrame, name:str) -> pl.DataFrame:
+    "Typed rows with what all rows repeat, as it is kept in the files (`REPEATED`)."
+    known = {'source_report': pl.lit(name), 'currency': pl.col('money')}
+    return rows.with_columns((known[c] if c in known else _value(plan, c, pl.String)).cast(pl.Categorical).alias(c) for c in REPEATED)
+
+def delivery_rows(plan:Plan, rows:pl.LazyFrame) -> pl.LazyFrame:
+    "Rows of the `DELIVERY` schema, as they are kept."
+    fixed = {'source_row': pl.col(LINE), 'event_date': pl.col('day'), 'final': _is_final(plan, None), 'report_key': pl.col('report_key'), 'source_row_hash': pl.col('row_hash'), **{c: pl.col(c) for c in REPEATED}}
     return rows.select(**{c: fixed[c] if c in fixed else _value(plan, c, t) for c,t in DELIVERY.items()})
 
-def attributed_rows(plan:Plan, rows:pl.LazyFrame, name:str) -> pl.LazyFrame:
-    "Rows of the `ATTRIBUTED` schema: one for each value that is there."
+def attributed_rows(plan:Plan, rows:pl.LazyFrame) -> pl.LazyFrame:
+    "Rows of the `ATTRIBUTED` schema, as they are kept: one for each value that is there."
     def one(target, ids):
         metric,window,basis,match,channel,ntb,model = target
-        row = {'source_report': pl.lit(name), 'source_row': pl.col(LINE), 'event_date': pl.col('day'), 'metric': pl.lit(metric), 'value': pl.coalesce([plan.cell(target, i) for i in ids]),
-               'window_days': pl.lit(window), 'basis': pl.lit(basis), 'product_match': pl.lit(match), 'channel': pl.lit(channel), 'ntb': pl.lit(ntb), 'model': pl.lit(model),
-               'currency': pl.col('money') if metric == 'sales' else pl.lit(None), 'final': _is_final(plan, window) if window else pl.lit(None)}
-        cells = {c: (row[c] if c in row else _value(plan, c, t)).cast(t) for c,t in ATTRIBUTED.items()}
+        row = {'source_row': pl.col(LINE), 'event_date': pl.col('day'), 'metric': pl.lit(metric), 'value': pl.coalesce([plan.cell(target, i) for i in ids]),
+               'window_days': pl.lit(window), 'basis': pl.lit(basis), 'product_match': pl.lit(match), 'channel': pl.lit(channel), 'ntb': pl.lit(ntb), 'model': pl.lit(model), 'final': _is_final(plan, window) if window else pl.lit(None)}
+        same = {c: pl.col(c) if c != 'currency' or metric == 'sales' else pl.lit(None, pl.Categorical) for c in REPEATED}
+        cells = {c: same[c] if c in same else (row[c] if c in row else _value(plan, c, t)).cast(t) for c,t in ATTRIBUTED.items()}
         return rows.select(**cells).filter(pl.col('value').is_not_null())
     parts = [one(t, ids) for t,ids in plan.targets.items() if len(t) > 1]
     return pl.concat(parts) if parts else ATTRIBUTED.to_frame().lazy()

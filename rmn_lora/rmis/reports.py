@@ -166,12 +166,13 @@ NEITHER = bytes({*range(256)} - {34, 10}) # neither a quote nor a line end
 
 def _is_broken(path:Path, name:str) -> bool:
     "Whether a line has a NUL byte or an odd number of quotes: the row goes on, or the line is broken."
-    rest,broken = b'', False
+    begun,broken = b'', False # the quotes of a line that goes on in the next block
     with open_bytes(path) as f:
         for block in blocks(f, name, path.stat().st_size):
-            done,_,rest = (rest + block).rpartition(b'\n')
-            broken = broken or b'\0' in block or b'"' in done and b'"' in done.translate(None, NEITHER).replace(b'""', b'')
-    return broken or rest.count(b'"') % 2 == 1
+            if broken or (broken := b'\0' in block) or b'"' not in block and not begun: continue
+            done,_,begun = (begun + block.translate(None, NEITHER)).rpartition(b'\n')
+            broken = b'"' in done.replace(b'""', b'')
+    return broken or len(begun) % 2 == 1
 
 def salvage(
     r:Report, # A report with a line that is no row

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from .lanes import FileResult
-from .schema import ATTRIBUTED, DELIVERY, EVENTS, QUARANTINE
+from .schema import ATTRIBUTED, DELIVERY, EVENTS, QUARANTINE, scan_table
 
 # %% ../../nbs/11f_rmis.restate.ipynb #020b5edf
 def meeting(
@@ -32,8 +32,7 @@ def meeting(
 def _parts(folder:Path, table:str, f:FileResult) -> list[Path]: return sorted((folder/table).glob(f'{f.part}*.parquet'))
 
 def _scan(folder:Path, table:str, f:FileResult, schema:pl.Schema) -> pl.LazyFrame:
-    parts = _parts(folder, table, f)
-    return pl.scan_parquet(parts, glob=False) if parts else schema.to_frame().lazy()
+    return scan_table(_parts(folder, table, f), schema)
 
 # %% ../../nbs/11f_rmis.restate.ipynb #370727ee
 ASIDE = ('source_report', 'source_row', 'as_of', 'final', 'report_key', 'source_row_hash') # no part of what a row tells

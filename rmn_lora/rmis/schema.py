@@ -5,11 +5,13 @@
 # %% auto #0
 __all__ = ['Metric', 'Basis', 'Match', 'Channel', 'Model', 'Scope', 'SpendBasis', 'Event', 'METRICS', 'BASES', 'MATCHES',
            'CHANNELS', 'MODELS', 'SCOPES', 'SPEND_BASES', 'EVENT_TYPES', 'MONEY', 'DELIVERY', 'ATTRIBUTED',
-           'QUARANTINE', 'EVENTS', 'SKUS', 'AUDIENCES', 'POLICIES', 'ABOUT', 'SOURCE', 'COMMON', 'TABLES', 'describe',
-           'Table', 'check', 'json_schema']
+           'QUARANTINE', 'EVENTS', 'SKUS', 'AUDIENCES', 'POLICIES', 'REPEATED', 'ABOUT', 'SOURCE', 'COMMON', 'TABLES',
+           'scan_table', 'describe', 'Table', 'check', 'json_schema']
 
 # %% ../../nbs/10_rmis.schema.ipynb #28320421
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import polars as pl
@@ -73,6 +75,16 @@ AUDIENCES = _schema({
 POLICIES = _schema({
     'retailer': pl.String, 'rule_id': pl.String, 'applies_to': pl.String, 'check': pl.String, 'parameter': pl.String,
     'severity': pl.Enum(['block', 'warn']), 'source': pl.String, 'status': pl.Enum(['documented', 'third_party', 'unverified'])})
+
+# %% ../../nbs/10_rmis.schema.ipynb #27eb3a86
+REPEATED = ('source_report', 'network', 'retailer', 'network_product', 'timezone', 'currency')
+
+def scan_table(
+    files:Sequence[Path], # Parts of one table, in Parquet
+    schema:pl.Schema, # Of the table
+) -> pl.LazyFrame:
+    "A table from its parts."
+    return pl.scan_parquet(files, schema=schema, cast_options=pl.ScanCastOptions(categorical_to_string='allow'), glob=False) if files else schema.to_frame().lazy()
 
 # %% ../../nbs/10_rmis.schema.ipynb #1b11603e
 ABOUT = {

@@ -201,6 +201,9 @@ def read_column(
 ) -> pl.Series: # As `read` gives it
     "A whole column's values."
     def values(texts): return texts.alias('x').to_frame().select(read(pl.col('x'), column, order, slow, comma)).to_series()
+    if WHOLE.get(column.field) == pl.Int64 and not slow:
+        plain = raw.cast(pl.Int64, strict=False)
+        if plain.null_count() == raw.null_count() and (plain.min() or 0) >= 0: return plain # as nearly all are
     if column.unit in NUMBERS and not slow: return values(raw)
     coded = raw.cast(pl.Categorical(pl.Categories.random()))
     texts = coded.unique().drop_nulls()

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from rmn_lora.errors import ReportError, UnlikeNumbersError
 from rmn_lora.rmis.attributed import LIKE, AttributedFrame, cvr, ratios, roas
-from rmn_lora.rmis.schema import ATTRIBUTED, DELIVERY, MONEY, TABLES, check, json_schema
+from rmn_lora.rmis.harmonize import DataHarmonizer
+from rmn_lora.rmis.schema import ATTRIBUTED, DELIVERY, MONEY, REPEATED, TABLES, check, json_schema
 
 LIKEABLE = dict(metric='sales', window_days=14, basis='click', product_match='total', channel='online', ntb=False, model='last_touch', currency='USD', final=True)
 OTHER = dict(metric='units', window_days=7, basis='view', product_match='same_sku', channel='in_store', ntb=True, model='linear', currency='EUR', final=False)
@@ -119,3 +120,12 @@ def test_what_polars_writes_is_what_the_json_schema_says(table):
         if c in good or c == 'more': assert not judge.is_valid(good | {c: wrong}), c
     for c in TABLES[table].required:
         with pytest.raises(ReportError, match=f'{c} is null'): check(frame.with_columns(pl.lit(None, frame.schema[c]).alias(c)), table)
+
+def test_what_repeats_is_text_for_any_reader(tmp_path):
+    import pyarrow.parquet as pq
+    (tmp_path/'w.csv').write_text('date,campaignId,itemId,numAdsShown,adSpend\n' + '2026-09-01,1,2,3,4.00\n' * 3)
+    run = DataHarmonizer().harmonize(tmp_path/'w.csv', tmp_path/'out', quiet=True)
+    file = pq.ParquetFile(next((tmp_path/'out/delivery').glob('*.parquet')))
+    assert {c.name: c.logical_type.type for c in map(file.schema.column, range(len(file.schema))) if c.name in REPEATED} == dict.fromkeys(REPEATED, 'STRING')
+    assert file.read().to_pylist()[0]['network'] == 'walmart_search' and run.delivery.collect_schema() == DELIVERY
+    assert run.delivery.group_by('network', 'currency').len().collect().rows() == [('walmart_search', 'USD', 3)]
