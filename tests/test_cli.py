@@ -71,7 +71,7 @@ def test_figures_are_printed_as_people_read_them(project):
     assert f"half = {said}\ntable = rows: 3; share: {said}\nnames = ['a']\nnone = {{}}\n" in rmn('run', 'p.ipynb').output
 
 def test_tours_are_the_projects(project):
-    assert rmn('tour').exit_code == 1 and 'There are no tours here' in rmn('tour').stderr
+    assert rmn('tour').exit_code == 1 and 'There are no tours yet' in rmn('tour').stderr
     (project/'nbs'/'tours').mkdir(parents=True)
     cells = [new_markdown_cell('# Loop\n\n> Once around.'), new_code_cell('', metadata={'tags': ['parameters']}), new_code_cell('from rmn_lora.runs import results\nresults(went=1)')]
     nbformat.write(new_notebook(cells=cells), project/'nbs'/'tours'/'loop.ipynb')

@@ -9,7 +9,6 @@ __all__ = ['Metric', 'Basis', 'Match', 'Channel', 'Model', 'Scope', 'SpendBasis'
            'scan_table', 'describe', 'Table', 'check', 'json_schema']
 
 # %% ../../nbs/10_rmis.schema.ipynb #28320421
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -80,7 +79,7 @@ POLICIES = _schema({
 REPEATED = ('source_report', 'network', 'retailer', 'network_product', 'timezone', 'currency')
 
 def scan_table(
-    files:Sequence[Path], # Parts of one table, in Parquet
+    files:list[Path], # Parts of one table, in Parquet
     schema:pl.Schema, # Of the table
 ) -> pl.LazyFrame:
     "A table from its parts."
