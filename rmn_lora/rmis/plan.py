@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['GIVEN', 'ONE_OF', 'RAW', 'NESTED', 'NOWHERE', 'IDENTITY', 'ODD', 'check_given', 'Plan', 'marked', 'empty',
-           'typed_rows', 'as_date', 'suspect', 'first_problem', 'identity', 'with_hashes', 'with_repeated',
+           'typed_rows', 'as_date', 'suspect', 'first_problem', 'identity', 'hash_of', 'with_hashes', 'with_repeated',
            'delivery_rows', 'attributed_rows']
 
 # %% ../../nbs/11c_rmis.plan.ipynb #c931b8c2
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date
+from functools import partial
 from itertools import product
 from typing import Any, cast
 import numpy as np
@@ -20,7 +21,7 @@ from ..errors import ReportError
 from .dialects import NUMBERS, OPEN, Column, Decided, Dialect, Stated
 from .reports import LINE, MORE, Report
 from .schema import ATTRIBUTED, BASES, CHANNELS, DELIVERY, EVENT_TYPES, MATCHES, MODELS, REPEATED, SPEND_BASES
-from .values import AMOUNTS, SERIAL, TOTALS, WHY, is_foreign, present, read_column
+from .values import AMOUNTS, SERIAL, TOTALS, WHY, each_once, is_foreign, present, read_texts
 
 # %% ../../nbs/11c_rmis.plan.ipynb #bc45b536
 GIVEN = ('retailer', 'account_id', 'window_days', 'basis', 'product_match', 'channel', 'ntb', 'model', 'currency', 'timezone', 'spend_basis', 'restated_days', 'event_date', 'event_type', 'as_of', 'date_order', 'decimal')
@@ -121,7 +122,12 @@ def _raw(c:Column) -> pl.Expr: return pl.col(RAW + c.name)
 
 def typed_rows(plan:Plan, batch:pl.DataFrame, slow:bool) -> pl.DataFrame:
     "Rows with a value t0, t1, … for each used column, and the event date."
-    rows = batch.with_columns(read_column(batch[RAW + c.name], c, plan.order, slow, plan.decimal == ',').alias(f't{i}') for i,c in enumerate(plan.used))
+    def made(i, c, texts):
+        value = read_texts(texts, c, plan.order, slow, plan.decimal == ',').alias(f't{i}')
+        if c.unit in NUMBERS: return [value]
+        return [value, hash_of(texts, f'h{i}'), *([hash_of(value, f'k{i}')] if value.dtype == pl.String else [])] # of the cell, and of what it says
+    def columns(i, c): return each_once(batch[RAW + c.name], partial(made, i, c)) if c.unit not in NUMBERS or slow else made(i, c, batch[RAW + c.name])
+    rows = batch.with_columns(s for i,c in enumerate(plan.used) for s in columns(i, c))
     day = _value(plan, 'event_date', pl.Date)
     return rows.with_columns(day=day, upto=pl.coalesce(_value(plan, 'period_end', pl.Date), day), money=_value(plan, 'currency', pl.String))
 
@@ -204,16 +210,20 @@ def _mixed(parts:pl.DataFrame) -> pl.Series: # UInt64
     return pl.Series(h)
 
 def _hash(text:pl.Expr) -> pl.Expr: return cast(Any, text.cast(pl.String)).nchash.xxhash64() # of polars-hash
+def hash_of(texts:pl.Series, name:str) -> pl.Series: return texts.to_frame().select(_hash(pl.first()).alias(name)).to_series()
 
 def with_hashes(plan:Plan, rows:pl.DataFrame) -> pl.DataFrame:
     "Typed rows with `report_key`, the hash of the identity (a part that the report lacks leaves its place empty), and `row_hash`, that of all cells: of figures what they are worth, of others their text."
-    parts = identity(plan)
-    def part(name): return _hash(parts[name]) if DELIVERY.get(name) != pl.Date else parts[name].cast(pl.Int32).cast(pl.UInt64)
+    parts,hashed = identity(plan), {c.name: pl.col(f'h{i}') for i,c in enumerate(plan.used) if c.unit not in NUMBERS}
+    def part(name):
+        if DELIVERY.get(name) == pl.Date: return parts[name].cast(pl.Int32).cast(pl.UInt64)
+        one = plan.targets.get((name,), [])
+        return pl.col(f'k{one[0]}') if len(one) == 1 and plan.only[(name,), one[0]] is None and plan.stated(name) is None else _hash(parts[name])
     places = [*(next((n for n in names if n in parts), names[0]) for names in IDENTITY), *plan.dialect.key]
     key = rows.select((part(p) if p in parts else pl.lit(0, pl.UInt64)).alias(str(i)) for i,p in enumerate(places))
     figures = {c.name: pl.col(f't{i}') for i,c in enumerate(plan.used) if c.unit in NUMBERS}
-    cells = rows.select((figures[c].to_physical().cast(pl.Int64).reinterpret(signed=False) if c in figures else _hash(pl.col(RAW + c))).alias(c) for c in sorted(plan.spelt.values()))
-    return rows.with_columns(_mixed(key).alias('report_key'), _mixed(cells).alias('row_hash'))
+    cells = rows.select((figures[c].to_physical().cast(pl.Int64).reinterpret(signed=False) if c in figures else hashed.get(c, _hash(pl.col(RAW + c)))).alias(c) for c in sorted(plan.spelt.values()))
+    return rows.drop(c for c in rows.columns if re.fullmatch(r'[hk]\d+', c)).with_columns(_mixed(key).alias('report_key'), _mixed(cells).alias('row_hash'))
 
 def with_repeated(plan:Plan, rows:pl.DataFrame, name:str) -> pl.DataFrame:
     "Typed rows with what all rows repeat, as it is kept in the files (`REPEATED`)."

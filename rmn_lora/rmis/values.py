@@ -7,11 +7,13 @@ __all__ = ['NULLS', 'NO_NAME', 'GAP', 'NUMBER', 'THOUSANDS', 'COMMA', 'SIGNS', '
            'FORMATS', 'MIDNIGHT', 'ZEROS', 'MISSING', 'NAMELESS', 'TOUCHED', 'ROUNDED', 'TOTALS', 'WHOLE', 'DOUBTFUL',
            'SERIAL', 'WHY', 'present', 'plain_number', 'writes_commas', 'is_foreign', 'fast_number', 'slow_number',
            'fast_count', 'slow_count', 'fast_date', 'slow_date', 'check_digit_holds', 'read_gtin', 'is_whole_upc',
-           'read_upc', 'fast_text', 'fast_id', 'slow_id', 'read', 'read_column']
+           'read_upc', 'fast_text', 'fast_id', 'slow_id', 'read', 'each_once', 'read_texts']
 
 # %% ../../nbs/11b_rmis.values.ipynb #6bd75266
 import re
+from collections.abc import Callable
 from datetime import date
+from typing import cast
 
 import polars as pl
 
@@ -192,21 +194,28 @@ WHY = {'date': 'not a date in this order: {}', 'timestamp': 'not a date or a tim
 
 
 # %% ../../nbs/11b_rmis.values.ipynb #a52c7ab6
-def read_column(
+def each_once(
+    raw:pl.Series, # Text
+    make:Callable[[pl.Series], list[pl.Series]], # Texts → what is made of each, one or several things
+) -> list[pl.Series]: # The same, for each row
+    "What is made of a column's texts, each read once."
+    kind = pl.Categorical(pl.Categories.random())
+    codes = raw.cast(kind) # `kind` knows its texts as long as these live
+    places = codes.to_physical() # counted from 0
+    many = -1 if (last := places.max()) is None else cast(int, last)
+    if many > len(raw) // 2: return make(raw)
+    texts = pl.arange(many + 1, dtype=pl.UInt32, eager=True).cat.to(kind).cast(pl.String)
+    return [made.gather(places) for made in make(texts)]
+
+def read_texts(
     raw:pl.Series, # Text
     column:Column,
     order:str,
     slow:bool,
     comma:bool=False,
 ) -> pl.Series: # As `read` gives it
-    "A whole column's values."
-    def values(texts): return texts.alias('x').to_frame().select(read(pl.col('x'), column, order, slow, comma)).to_series()
+    "A whole column's values, read as they stand."
     if WHOLE.get(column.field) == pl.Int64 and not slow:
         plain = raw.cast(pl.Int64, strict=False)
-        if plain.null_count() == raw.null_count() and (plain.min() or 0) >= 0: return plain # as nearly all are
-    if column.unit in NUMBERS and not slow: return values(raw)
-    coded = raw.cast(pl.Categorical(pl.Categories.random()))
-    texts = coded.unique().drop_nulls()
-    if len(texts) > len(raw) // 2: return values(raw)
-    texts = texts.gather(texts.to_physical().arg_sort()) # in the order of their codes, which count from 0
-    return values(texts.cast(pl.String)).gather(coded.to_physical())
+        if plain.null_count() == raw.null_count() and cast(int, plain.min() or 0) >= 0: return plain # as nearly all are
+    return raw.alias('x').to_frame().select(read(pl.col('x'), column, order, slow, comma)).to_series()
