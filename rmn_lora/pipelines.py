@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 import rmn_lora
 from .errors import PipelineError, WorkbenchError
+from .parallel import alone
 from .report import colophon, offline_html
 from .runs import FIGURES, Run, find_run, write_json
 from .settings import load_settings, project_root
@@ -70,7 +71,7 @@ def _parameter(node, comments) -> Parameter:
 
 def _typed(value, kind, text=False):
     "A value in its parameter's type; `text` says that it was typed in a shell. Raises ValueError."
-    if text and kind.startswith('list'): value = [v.strip() for v in value.split(',') if v.strip()]
+    if text and kind.startswith('list'): value = [value] if ',' in value and Path(value).exists() else [v.strip() for v in value.split(',') if v.strip()] # a file's name may have a comma
     if isinstance(value, Path): value = str(value)
     value = TypeAdapter(TYPES[kind]).validate_python(value, strict=not text)
     if 'str' in kind: ''.join(value).encode() # bytes of another encoding, typed in a shell, cannot be written to a notebook
@@ -181,7 +182,7 @@ def _finish(run:Run, status:str, seconds:float):
     write_json(run.folder/'results.json', figures)
     nb.cells.append(nbformat.v4.new_markdown_cell(colophon(run)))
     nb.metadata['title'] = run.folder.name
-    run.report.write_text(offline_html(nb))
+    run.report.write_text(offline_html(nb), encoding='utf-8')
     run.save()
 
 # %% ../nbs/80_pipelines.ipynb #c7c5c4b6
@@ -198,6 +199,9 @@ ERRORS = {c.__name__ for c in WorkbenchError.__subclasses__()}
 
 def _execute(run:Run, console=None) -> Run:
     "One attempt of a run. Raises `PipelineError` if a cell fails; the checks of a new run that do leave no run behind."
+    with alone(run.folder, PipelineError(f'{run.folder.name} is running.', 'Wait, or interrupt it.')): return _attempt(run, console)
+
+def _attempt(run:Run, console) -> Run:
     from nbclient.exceptions import DeadKernelError
     from papermill import PapermillExecutionError, execute_notebook
     run.save()

@@ -60,12 +60,12 @@ def once(
 def write_json(path:Path, data:dict):
     "Write a file that is either the old one or the new one, never half of it."
     part = path.with_name(f'part-{path.name}')
-    part.write_text(json.dumps(data, indent=1, ensure_ascii=False) + '\n')
+    part.write_text(json.dumps(data, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
     part.replace(path)
 
 def _read_json(path:Path) -> dict:
     "What a run's file holds. Raises `PipelineError` if that is no JSON object."
-    try: data = json.loads(path.read_text())
+    try: data = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError) as e: raise PipelineError(f'{path} cannot be read: {e}.', 'Restore the file, or remove its folder.') from None
     if isinstance(data, dict): return data
     raise PipelineError(f'{path} holds {data!r:.40}, which is no JSON object.', 'Restore the file, or remove its folder.')
@@ -79,7 +79,7 @@ def installed_versions() -> dict[str,str]:
         except metadata.PackageNotFoundError: pass
     return versions
 
-def _this_process(): return [os.getpid(), psutil.Process().create_time()]
+def _this_process(): return os.getpid(), psutil.Process().create_time()
 
 def _alive(pid, created):
     try: return psutil.Process(pid).create_time() == created
@@ -100,7 +100,7 @@ class Run:
     seconds:float = 0. # In all attempts together
     attempt:int = 1
     error:dict[str,Any]|None = None # Of a failed run: cell, heading, source, error
-    process:list = field(default_factory=_this_process) # Id and start of the process that runs it
+    process:tuple[int, float] = field(default_factory=_this_process) # Id and start of the process that runs it
 
     @property
     def notebook(self) -> Path: return self.folder/f'{self.name}.ipynb'

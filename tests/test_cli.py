@@ -132,3 +132,16 @@ def test_harmonizing_into_a_file(project):
     (project/'r.csv').write_text('a,b\n1,2\n')
     r = rmn('harmonize', 'r.csv', '--out', 'file')
     assert isinstance(r.exception, SystemExit) and r.exit_code in (1, 2) and 'file' in r.stderr
+
+def test_dialects_of_ones_own_stand_beside_the_others(project):
+    (project/'exports').mkdir()
+    (project/'exports/shop.csv').write_text('Tag;Werbekosten;Umsatz 14 Tage;Klicks\n' + ''.join(f'{d}.09.2026;{d}.50;{d}0.00;{d}\n' for d in range(13, 29)))
+    (project/'exports/w.csv').write_text('date,campaignId,itemId,numAdsShown,numAdsClicks,adSpend,attributedSales14days\n2026-09-01,1,2,100,3,1.00,5.00\n')
+    (project/'shop.yaml').write_text('network: shop\ntitle: Shop\ndate_order: dmy\ncolumns:\n' + ''.join(f'  - {{name: {n}, field: {f}, unit: {u}, status: told{more}}}\n' for n,f,u,more in (
+        ('Tag', 'event_date', 'date', ''), ('Werbekosten', 'spend', 'currency', ''), ('Klicks', 'clicks', 'count', ''), ('Umsatz 14 Tage', 'attributed.sales', 'currency', ', window_days: 14, basis: click, ntb: false'))))
+    given = [w for pair in ('shop.currency=USD', 'shop.product_match=total') for w in ('--given', pair)]
+    done = rmn('harmonize', 'exports', '--dialect', 'shop.yaml', '--out', 'tables', *given)
+    assert done.exit_code == 0 and 'Refused' not in done.stdout and 'in place of' not in done.stdout, done.output
+    assert 'in place of' in rmn('harmonize', 'exports', '--dialect', 'shop.yaml', '--out', 'tables').stdout
+    alone = rmn('comparable', 'exports/shop.csv', '--network', 'shop.yaml', *given)
+    assert alone.exit_code == 0 and 'adds 1 kind of sales' in alone.stdout and 'channel unknown' in alone.stdout.replace('\n', ' ') and 'restated_days' in alone.stdout, alone.output

@@ -68,7 +68,7 @@ def verify_checksums(
     folder:Path, # Holds SHA256SUMS, in the form that `sha256sum` writes
 ):
     "Raise `BaseModelError` if a file that is listed in SHA256SUMS is missing or has changed."
-    for line in (Path(folder)/'SHA256SUMS').read_text().splitlines():
+    for line in (Path(folder)/'SHA256SUMS').read_text(encoding='utf-8').splitlines():
         want,name = line.split(maxsplit=1)
         file = Path(folder)/name.lstrip('*')
         if not file.exists() or file_hash(file)!=want: raise BaseModelError(
@@ -169,6 +169,9 @@ class Base:
     @property
     def device(self)->torch.device: "Where the weights are."; return self.model.device
 
+    @property
+    def limit(self)->float: "Tokens that it can hold, prompt and answer together; infinite where it does not say."; return getattr(self.model.config,'max_position_embeddings',None) or math.inf
+
     def encode(self,
         prompts:list, # Message lists [{'role','content'}], or strings for single user messages
     )->list: # Token ids of each, up to where the answer begins; raises `BaseModelError` if one is too long
@@ -176,13 +179,12 @@ class Base:
         chats = [[{'role':'user','content':p}] if isinstance(p,str) else p for p in prompts]
         texts = [self.tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in chats]
         ids = self.tokenizer(texts, add_special_tokens=False).input_ids if texts else []
-        limit = getattr(self.model.config,'max_position_embeddings',None) or math.inf
-        if (longest := max(map(len,ids), default=0))>=limit: raise BaseModelError(f'A prompt has {longest} tokens; {self.name!r} reads at most {limit-1}.', 'Shorten the prompt.')
+        if (longest := max(map(len,ids), default=0))>=self.limit: raise BaseModelError(f'A prompt has {longest} tokens; {self.name!r} reads at most {self.limit-1}.', 'Shorten the prompt.')
         return ids
 
     def generate(self,
         prompts:list, # Message lists [{'role','content'}], or strings for single user messages
-        max_new_tokens:int=160, # Longest answer, in tokens
+        max_new_tokens:int=160, # Longest answer, in tokens; shorter where the model can hold no more
         batch_size:int=32, # Prompts answered at once; those of like length go together
     )->list: # One answer a prompt, in the order given
         "The likeliest answer to each prompt (greedy)."
@@ -190,7 +192,7 @@ class Base:
         order,answers = sorted(range(len(ids)), key=lambda i: len(ids[i])),[None]*len(ids)
         with fitting_threads(self.model):
             for part in (order[i:i+batch_size] for i in range(0, len(order), batch_size)):
-                for i,a in zip(part, greedy(self.model, [ids[i] for i in part], self.stops, max_new_tokens)): answers[i] = a
+                for i,a in zip(part, greedy(self.model, [ids[i] for i in part], self.stops, int(min(max_new_tokens, self.limit-len(ids[part[-1]]))))): answers[i] = a
         return [self.tokenizer.decode(a, skip_special_tokens=True, clean_up_tokenization_spaces=False) for a in answers]
 
     @torch.inference_mode()
@@ -200,6 +202,7 @@ class Base:
     )->torch.Tensor: # (answer tokens,) float32, on the processor: log p(token | prompt, answer so far), in nats
         "How likely `answer` is, token by token (teacher forcing; the token that would end the answer is not counted)."
         said = self.tokenizer(answer, add_special_tokens=False).input_ids
+        if not said: return torch.zeros(0)
         ids = torch.tensor([self.encode([prompt])[0]+said], device=self.device)
         with fitting_threads(self.model): logits = self.model(input_ids=ids, logits_to_keep=len(said)+1).logits[0,:-1].float()
         return logits.log_softmax(-1).gather(1, ids[0,-len(said):,None])[:,0].cpu()

@@ -6,7 +6,7 @@
 __all__ = ['file_hash', 'import_bitsandbytes', 'read_json', 'read_adapter_config', 'check_adapter']
 
 # %% ../../nbs/30_adapters.files.ipynb #66e94c5c
-import hashlib,json,logging,re,sys
+import hashlib,json,logging,re,sys,threading
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
@@ -21,9 +21,12 @@ def file_hash(
     with open(path,'rb') as f: return hashlib.file_digest(f,'sha256').hexdigest()
 
 # %% ../../nbs/30_adapters.files.ipynb #2cbbb645
+_IMPORTING = threading.Lock()
+
 def import_bitsandbytes()->ModuleType:
     "bitsandbytes, imported without its search for kernels on the hub."
-    if 'bitsandbytes' not in sys.modules:
+    with _IMPORTING:
+        if 'bitsandbytes' in sys.modules: return sys.modules['bitsandbytes']
         kernels,log = sys.modules.get('kernels'),logging.getLogger('bitsandbytes')
         sys.modules['kernels'] = None # type: ignore[assignment]
         level = log.level
@@ -31,7 +34,7 @@ def import_bitsandbytes()->ModuleType:
         try: import bitsandbytes # noqa: F401
         finally:
             log.setLevel(level)
-            if kernels is None: del sys.modules['kernels']
+            if kernels is None: sys.modules.pop('kernels', None)
             else: sys.modules['kernels'] = kernels
     return sys.modules['bitsandbytes']
 
@@ -40,8 +43,10 @@ def read_json(
     path:Path, # A JSON file of an adapter
 )->dict: # Its object; raises `AdapterError`
     "Read a small JSON file, or say why not."
-    try: found = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError,ValueError) as e: raise AdapterError(f'{path.name} of {path.parent.name!r} cannot be read: {e.__class__.__name__}.', 'Save the adapter again.') from e
+    try:
+        if not path.is_file(): raise FileNotFoundError
+        found = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError,ValueError,RecursionError) as e: raise AdapterError(f'{path.name} of {path.parent.name!r} cannot be read: {e.__class__.__name__}.', 'Save the adapter again.') from e
     if not isinstance(found,dict): raise AdapterError(f'{path.name} of {path.parent.name!r} is no JSON object.', 'Save the adapter again.')
     return found
 
@@ -49,6 +54,8 @@ def read_json(
 _PLAIN = dict(bias='none', **{k:None for k in (
     'use_dora','lora_bias','use_qalora','modules_to_save','layer_replication','trainable_token_indices','target_parameters','alora_invocation_tokens','megatron_config',
     'velora_config','monteclora_config','use_bdlora','arrow_config','kasa_config')})
+
+def _several(given): return [] if given is None else [given] if isinstance(given,(str,int)) else given
 
 def read_adapter_config(
     folder:Path, # A PEFT adapter
@@ -66,11 +73,14 @@ def read_adapter_config(
     try:
         config = LoraConfig(**{k:v for k,v in raw.items() if k in LoraConfig.__dataclass_fields__ and k!='runtime_config'})
         aims = [config.target_modules] if isinstance(config.target_modules,str) else list(config.target_modules)
-        for pattern in (*aims,*config.rank_pattern,*config.alpha_pattern): re.compile(pattern)
+        for pattern in (*aims,*config.rank_pattern,*config.alpha_pattern,*_several(config.exclude_modules),*_several(config.layers_pattern)): re.compile(pattern)
+        if not all(type(i) is int for i in _several(config.layers_to_transform)): raise ValueError(f'layers_to_transform is {config.layers_to_transform!r}')
+        if not 0<=float(config.lora_dropout)<1: raise ValueError(f'lora_dropout is {config.lora_dropout!r}')
+        patterns = [('r',config.r),*config.rank_pattern.items()],[('lora_alpha',config.lora_alpha),*config.alpha_pattern.items()]
     except (TypeError,ValueError,AttributeError,re.error) as e: raise AdapterError(f'{path.name} is not a LoRA configuration: {e}.', 'Save the adapter with PEFT.') from e
-    for key,value in [('r',config.r),*config.rank_pattern.items()]:
+    for key,value in patterns[0]:
         if type(value) is not int or value<1: raise AdapterError(f'{path.name}: rank {key} is {value!r}.', 'A rank is a whole number from 1.')
-    for key,value in [('lora_alpha',config.lora_alpha),*config.alpha_pattern.items()]:
+    for key,value in patterns[1]:
         if type(value) not in (int,float) or not 0<abs(value)<=1e4: raise AdapterError(f'{path.name}: {key} is {value!r}.', 'It must be a number, not 0, of at most 10,000.')
     return config
 
@@ -86,7 +96,8 @@ def _read_factors(path):
     for key,t in tensors.items():
         if not (m:=_KEY.fullmatch(key)): raise AdapterError(f'{path.name}: unknown tensor {key!r}.', 'A plain LoRA holds only lora_A and lora_B weights of linear layers.')
         if not (t.is_floating_point() and t.ndim==2): raise AdapterError(f'{path.name}: {key!r} is {t.dtype} of shape {tuple(t.shape)}; a matrix of floats was expected.')
-        if not t.isfinite().all(): raise AdapterError(f'{path.name}: {key!r} holds NaN or infinity.', 'The training diverged: lower the learning rate.')
+        if not t.float().isfinite().all(): raise AdapterError(f'{path.name}: {key!r} holds NaN or infinity.', 'The training diverged: lower the learning rate.')
+        if (most := t.float().abs().max().item())>1e4: raise AdapterError(f'{path.name}: {key!r} holds {most:.3g}.', 'No weight of an adapter is beyond 10,000: the training diverged, or the file is damaged.')
         factors.setdefault(m[1],{})[m[2]] = t
     if not factors: raise AdapterError(f'{path.name} holds no tensors.', 'Save the adapter with PEFT.')
     for name,pair in factors.items():

@@ -116,8 +116,9 @@ class AdapterStore:
         given,made_for = base.digest if base else base_digest,self._made_for(folder)
         if given and made_for and given!=made_for: raise BaseModelError(f'{folder.name!r} says it was made for base {made_for!r}, and not {given!r}.', 'Give the base it was trained on.')
         card = dict(id=id, version=adapter_version(folder), kind=kind, base_digest=given or made_for, lineage=lineage or {}, scores=scores or {})
-        found = self._appear(folder, card)
+        found = self._appear(folder, card, base)
         if any(getattr(found,k)!=card[k] for k in ('version','kind','base_digest')): raise AdapterError(f'{id!r} {found.version[:19]}… is published already, as {found.kind} for base {found.base_digest!r}.', 'Publish it under another id.')
+        if set(card['lineage'].get('seen',[]))-set(found.lineage.get('seen',[])): raise AdapterError(f'{id!r} {found.version[:19]}… is published already, with another history.', 'Publish it under another id: what it has seen decides what may measure it.')
         if move: self.alias(id, found.version)
         return found
 
@@ -125,7 +126,7 @@ class AdapterStore:
 
     def _place(self, id, version): return self.root/id/_folder_name(version)
 
-    def _appear(self, folder, card):
+    def _appear(self, folder, card, base):
         "Copy `folder` beside its place with `card`, then rename it there; what is there already stays."
         place = self._place(card['id'], card['version'])
         if place.exists() or place.is_symlink(): return _verified(_read_version(place))
@@ -135,6 +136,7 @@ class AdapterStore:
         beside = Path(tempfile.mkdtemp(prefix='.incoming-', dir=self.root))
         try:
             for name in ('adapter_config.json','adapter_model.safetensors'): shutil.copyfile(folder/name, beside/name)
+            check_adapter(beside, base) # the copy, which nobody else writes to
             if adapter_version(beside)!=card['version']: raise AdapterError(f'{folder.name!r} changed while it was published.', 'Publish it again when nobody writes to it.')
             (beside/'adapter.json').write_text(text+'\n', encoding='utf-8')
             beside.chmod(0o755)
@@ -175,7 +177,7 @@ class AdapterStore:
 
     def list(self)->list: # Of `AdapterVersion`, by kind, id and version
         "Everything that is published."
-        found = [_read_version(p) for p in self.root.glob('[a-z0-9]*/sha256-*')]
+        found = [_read_version(p) for p in self.root.glob('[a-z0-9]*/sha256-*') if (p/'adapter.json').exists()]
         return sorted(found, key=lambda v: (KINDS.index(v.kind),v.id,v.version))
 
     def resolve(self,
@@ -194,7 +196,7 @@ class AdapterStore:
                 f'{name!r} means {id} {version[:19]}…, which is no longer in the store.', 'Publish it again, or let the name mean another version.')
             return _verified(_read_version(place))
         near = get_close_matches(name, names, 1)
-        raise AdapterError(f'No adapter is called {name!r}.', f'Did you mean {near[0]!r}?' if near else 'See list() for what there is.')
+        raise AdapterError(f'No adapter is called {name!r}.', f'Did you mean {near[0]!r}?' if near else f'There are {", ".join(names)}.' if names else 'Nothing is published yet.')
 
 # %% ../../nbs/31_adapters.store.ipynb #5486c8ba
 def platform_store()->AdapterStore:

@@ -23,7 +23,7 @@ def _unlike(rows:pl.LazyFrame) -> dict[str, list]:
     "The fields that keep rows apart, each with its values (None or 'unknown' for unknown)."
     money = pl.col('currency').filter(pl.col('metric') == 'sales') # counts have no currency
     found = rows.select(**{c: (money if c == 'currency' else pl.col(c)).unique().implode() for c in LIKE}).collect(engine='streaming').row(0, named=True)
-    order = lambda v: (v is None, str(v))
+    order = lambda v: (v is None, v if isinstance(v, int) else 0, str(v))
     return {c: sorted(v, key=order) for c,v in found.items() if len(v) > 1 or (len(v) == 1 and v[0] in (None, 'unknown'))}
 
 # %% ../../nbs/10b_rmis.attributed.ipynb #f9f4ce8f

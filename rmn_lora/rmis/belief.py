@@ -66,7 +66,7 @@ class Weights:
     def save(self, path:Path) -> None:
         "As JSON, with four digits."
         short = {k: [round(float(x), 4) for x in getattr(self, k)] for k in ('first', 'second')}
-        path.write_text(json.dumps(short | {'slope': round(self.slope, 4), 'offset': round(self.offset, 4)}) + '\n')
+        path.write_text(json.dumps(short | {'slope': round(self.slope, 4), 'offset': round(self.offset, 4)}) + '\n', encoding='utf-8')
 
     def sure(self, belief:np.ndarray) -> np.ndarray:
         "Beliefs as shares of columns that turn out right."
@@ -78,7 +78,7 @@ WEIGHTS = Path(__file__).parents[1]/'assets/meaning.json' if '__file__' in globa
 
 def load_weights(path:Path=WEIGHTS) -> Weights:
     "The shipped weights; `nbs/bench/propose.ipynb` fits and writes them."
-    saved = json.loads(path.read_text())
+    saved = json.loads(path.read_text(encoding='utf-8'))
     return Weights(np.array(saved['first']), np.array(saved['second']), saved['slope'], saved['offset'])
 
 # %% ../../nbs/11k_rmis.belief.ipynb #09e9e178

@@ -99,7 +99,7 @@ class Comparable:
 
     def summary(self, strike:Callable[[str], str]=str) -> list[str]: # Lines; what a spreadsheet says goes through `strike`
         "The number, what it covers, and what a spreadsheet would have said."
-        naive = [] if self.naive is None else [f'Your spreadsheet: {strike(f"{self.name} {self.naive:.2f}")}, which adds {len(self.naive_kinds)} kinds of {self.metric}:', *(f'  {k}' for k in self.naive_kinds)]
+        naive = [] if self.naive is None else [f'Your spreadsheet: {strike(f"{self.name} {self.naive:.2f}")}, which adds {(n := len({k.partition(": ")[2] for k in self.naive_kinds}))} kind{"s"[:n > 1]} of {self.metric}:', *(f'  {k}' for k in self.naive_kinds)]
         if not self.kind: return [*naive, f'No {self.metric} can be compared: of every kind something is unknown.']
         told = f'{self.metric.replace("_", " ")} of {self.value:,.2f} on a spend of {self.spend:,.2f} {self.currency}'
         return [*naive, f'What can be presented: {self.name} {"undefined" if self.ratio is None else f"{self.ratio:.2f}"} ({told})', f'  {in_words(self.kind)}', f'  {self.share or 0:.0%} of the spend in {self.currency}: {", ".join(self.networks)}', *self.blanks()]
@@ -149,7 +149,9 @@ def _others(told:pl.DataFrame, metric:str, kind:Mapping[str, Any]|None, inside:p
         if not left: continue
         mine = [k for k in told.filter(pl.col('network') == network, pl.col('currency').eq_missing(pl.lit(currency, pl.String)), ~pl.col('ntb').fill_null(False)).rows(named=True) if not kind or any(k[c] != kind[c] for c in KIND)]
         if not mine or not kind:
-            rows.append((network, currency, left, 'no such figure' if not mine else in_words(mine[0]), '', ''))
+            open_ = [c for c in KIND if mine[0][c] in (None, 'unknown')] if mine else []
+            give = ['as_of and restated_days' if c == 'final' else c for c in open_]
+            rows.append((network, currency, left, 'no such figure' if not mine else in_words(mine[0]), '; '.join(f'{c.replace("_", " ")} unknown' for c in open_), f'give {", ".join(give)}' if give else ''))
             continue
         unlike = lambda k: [c for c in KIND if k[c] != kind[c] and (c, k[c], k['window_days']) != ('final', None, None)] # finality follows from the window
         near = min(mine, key=lambda k: (len(unlike(k)), unlike(k) != ['final'], -k['spend']))

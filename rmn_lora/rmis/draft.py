@@ -41,8 +41,8 @@ Ask = Callable[[Question], str|None] # one of the question's choices; None: nobo
 MATCHED: dict[str, Any] = {'any item of the brand': 'brand_halo', 'any item of the advertiser': 'total', 'the advertised item alone': 'same_sku', 'other items': 'other_sku', 'something else: not carried': 'other'}
 ABOUT_FIGURES: dict[str, tuple[str, dict[str, Any]]] = {
     'window_days': ('How many days after the ad do sales, orders and units of this report count?', {'1': 1, '7': 7, '14': 14, '30': 30, 'chosen in each request': 'request'}),
-    'basis': ('What do they have to follow?', {'a click': 'click', 'a click or a view': 'click_or_view', 'a view': 'view'}),
-    'product_match': ('Which purchases do they count?', {'any item of the advertiser': 'total', 'the advertised item': 'same_sku', 'any item of the brand': 'brand_halo', 'items of the category': 'same_category'}),
+    'basis': ('What must a sale follow, to be counted?', {'a click': 'click', 'a click or a view': 'click_or_view', 'a view': 'view'}),
+    'product_match': ('Which purchases are counted?', {'any item of the advertiser': 'total', 'the advertised item': 'same_sku', 'any item of the brand': 'brand_halo', 'items of the category': 'same_category'}),
     'channel': ('Bought where?', {'online': 'online', 'in stores': 'in_store', 'both': 'all'})}
 
 # %% ../../nbs/11m_rmis.draft.ipynb #681a3d5e

@@ -69,7 +69,7 @@ def load_run(
     out = Path(out)
     _restore(out)
     if not (out/'run.json').exists(): raise ReportError(f'{out} holds no harmonized tables.', 'Harmonize some reports into it first.')
-    saved = json.loads((out/'run.json').read_text())
+    saved = json.loads((out/'run.json').read_text(encoding='utf-8'))
     return HarmonizeRun(out, [FileResult(**f) for f in saved['files']], saved['refused'], saved['notes'])
 
 # %% ../../nbs/12_rmis.harmonize.ipynb #37710a3d
@@ -191,7 +191,7 @@ class DataHarmonizer:
             if not run.files: raise ReportError(' '.join(run.refused.values()) if len(reports) == 1 else 'No report could be read: ' + '; '.join(f'{n}: {w}' for n,w in run.refused.items()))
             shutil.rmtree(part/'suspects')
             run.notes += [*(f.note for f in run.files if f.note), *restate(part, run.files)]
-            (part/'run.json').write_text(json.dumps({'files': [asdict(f) for f in run.files], 'refused': run.refused, 'notes': run.notes}, indent=1))
+            (part/'run.json').write_text(json.dumps({'files': [asdict(f) for f in run.files], 'refused': run.refused, 'notes': run.notes}, indent=1), encoding='utf-8')
             _swap(part, out)
         finally: shutil.rmtree(part, ignore_errors=True)
         if not quiet: print(run.summary())

@@ -47,6 +47,12 @@ class Proposal:
         says = [f'{c.window_days} days' if isinstance(c.window_days, int) else '', *(str(w).replace('_', ' ') for w in (c.basis, c.product_match, c.channel) if w != 'unknown'), 'new to brand' if c.ntb else '', c.note if c.field == 'derived' else '']
         return c.field, c.unit, ', '.join(filter(None, says)), 'told' if c.status == 'told' else '?' if c.name in self.open else f'{c.confidence:.0%}'
 
+    def unsaid(self) -> list[str]:
+        "What neither the file nor an answer says, and a comparison needs."
+        figures,fields = [c for c in self.dialect.columns if c.field.startswith('attributed.') and c.unit != 'other'], {c.field for c in self.dialect.columns}
+        about = [a for a in ('window_days', 'basis', 'product_match', 'channel') if any(getattr(c, a) in (None, 'unknown') for c in figures)]
+        return about + [a for a in ('model', 'currency', 'restated_days') if a not in fields and getattr(self.dialect, a) is None] if figures else []
+
     def __repr__(self) -> str:
         d = self.dialect
         lines = ['  '.join(filter(None, (c.name, '→', *self.told_of(c)))) for c in d.columns]

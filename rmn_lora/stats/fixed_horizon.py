@@ -60,6 +60,7 @@ def wilson(
     confidence:float=.95,
 )->Interval:
     "Wilson's score interval for a proportion (Wilson 1927, J. Am. Stat. Assoc. 22:209; the equation is above)."
+    k,n = float(k),float(n)
     _check(confidence, wilson=(k,n))
     if n==0: return Interval(math.nan, 0., 1., n, 'Wilson', confidence)
     z,p = _z(confidence),k/n
@@ -118,6 +119,7 @@ def paired_difference(
     confidence:float=.95,
 )->Interval:
     "Score interval for p_A − p_B over the same n items (Tango 1998, Stat. Med. 17:891). Without items: NaN within [-1, 1]."
+    only_a,only_b,n = float(only_a),float(only_b),float(n)
     _check(confidence, discordant=(only_a+only_b,n), only_a=(only_a,n), only_b=(only_b,n))
     if n==0: return Interval(math.nan, -1., 1., n, 'Tango', confidence)
     z = _z(confidence)
@@ -188,6 +190,7 @@ def bootstrap(
     def run(kind): return stats.bootstrap((np.arange(n),), lambda i: statistic(x[i]), vectorized=False, rng=np.random.default_rng(seed),
         n_resamples=resamples, confidence_level=confidence, method=kind).confidence_interval
     lo,hi = run(method)
+    if math.isnan(lo) or math.isnan(hi): (lo,hi),name = run('percentile'),'bootstrap percentile' # BCa is undefined where leaving one out changes nothing
     return Interval(estimate, float(lo), float(hi), n, name, confidence)
 
 # %% ../../nbs/21_stats.fixed_horizon.ipynb #7ad951f2

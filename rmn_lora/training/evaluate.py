@@ -60,6 +60,7 @@ class Figures:
         if not self.json_rows: return None
         counts = np.array(sorted((sum(o=='right' for _,o,_ in outcomes(s)),sum(map(len,s.leaves))) for s in self.json_rows), float)
         if (2*counts[:,0]==counts[:,1]).all(): return wilson(len(counts),len(counts))
+        if not counts[:,0].any(): return wilson(0,len(counts))
         i = bootstrap(counts, _f1, method='percentile')
         return replace(i, lo=max(0.,i.lo), hi=min(1.,i.hi))
     @cached_property

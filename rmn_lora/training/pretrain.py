@@ -226,9 +226,9 @@ def save_base(
     disable_progress_bar()
     LlamaForCausalLM.from_pretrained(None, config=training.model.config, state_dict=training.model.state_dict(), dtype=torch.float16).save_pretrained(folder)
     training.tokenizer.save_pretrained(folder)
-    (folder/'training.json').write_text(json.dumps(record, indent=1) + '\n')
+    (folder/'training.json').write_text(json.dumps(record, indent=1) + '\n', encoding='utf-8')
     parameters = sum(p.numel() for p in training.model.parameters())
-    (folder/'README.md').write_text(CARD.format(parameters=parameters, tokens=training.seen, steps=training.steps, **{k: getattr(recipe, k) for k in ('layers', 'width', 'vocab', 'seed')}))
+    (folder/'README.md').write_text(CARD.format(parameters=parameters, tokens=training.seen, steps=training.steps, **{k: getattr(recipe, k) for k in ('layers', 'width', 'vocab', 'seed')}), encoding='utf-8')
     files = sorted(p for p in folder.iterdir() if p.name != 'SHA256SUMS')
-    (folder/'SHA256SUMS').write_text(''.join(f'{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n' for p in files))
+    (folder/'SHA256SUMS').write_text(''.join(f'{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n' for p in files), encoding='utf-8')
     return folder

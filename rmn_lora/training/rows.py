@@ -45,12 +45,14 @@ def _read_row(text, kind, where):
     try: item = json.loads(text.decode())
     except json.JSONDecodeError as e: raise DatasetError(f'{where} is not JSON: {e.msg} at column {e.colno}.', 'One whole JSON object belongs on each line.') from None
     except UnicodeDecodeError as e: raise DatasetError(f'{where} is not UTF-8 (byte {e.start + 1}).', 'Save the file as UTF-8.') from None
+    except (ValueError, RecursionError) as e: raise DatasetError(f'{where} is no JSON that can be read: {e}.', 'Its numbers are too long, or it is nested too deep.') from None
     if isinstance(item, dict) and 'messages' in item:
         said = _messages(item['messages'], 'user', f'{where}: messages')
         item = {**item, 'prompt': said[:-1], 'completion': said[-1:]}
     if not isinstance(item, dict) or not {'prompt', 'completion'} <= item.keys(): raise DatasetError(f'{where} has no prompt and completion.', 'Each line needs both, or messages.')
     if item.get('kind', kind) not in KINDS: raise DatasetError(f'{where}: kind is {item["kind"]!r}.', f'Kinds are {", ".join(KINDS)}.')
     prompt, completion = _messages(item['prompt'], 'user', f'{where}: prompt'), _messages(item['completion'], 'assistant', f'{where}: completion')
+    prompt, completion = [*prompt, *completion[:-1]], completion[-1:] # only the last word is learned
     if completion[-1]['role'] != 'assistant': raise DatasetError(f'{where}: the last word is {completion[-1]["role"]!r}.', 'A completion is what the assistant says.')
     alone = hashlib.sha256(json.dumps(prompt).encode()).hexdigest()[:12]
     made = dict(prompt=prompt, completion=completion, kind=item.get('kind', kind), entity=str(alone if item.get('entity') is None else item['entity']))
@@ -61,14 +63,16 @@ def import_jsonl(
     kind:str='task', # Kind of rows that do not say theirs
 )->list[dict]: # A row without an entity is one of its own, known by its prompt; raises `DatasetError` naming the file and line
     "Read rows in TRL's forms: prompt and completion, as texts or as messages, or a conversation in `messages` that the assistant ends."
-    text = Path(path).read_bytes().removeprefix(b'\xef\xbb\xbf')
+    try: text = Path(path).read_bytes().removeprefix(b'\xef\xbb\xbf')
+    except OSError as e: raise DatasetError(f'{path} cannot be read: {e.strerror}.', 'Name a file.') from None
     out = [_read_row(line, kind, f'{Path(path).name}, line {i}') for i, line in enumerate(text.split(b'\n'), 1) if line.strip()]
     if not out: raise DatasetError(f'{Path(path).name} holds no rows.', 'Check the file.')
     return out
 
 def export_jsonl(rows:Sequence[Mapping], path:str|Path):
     "Write rows, one JSON object a line; `import_jsonl` reads them back as they were."
-    Path(path).write_text(''.join(json.dumps(r, ensure_ascii=False) + '\n' for r in rows), encoding='utf-8')
+    text = ''.join(json.dumps(r, ensure_ascii=False) + '\n' for r in rows).encode()
+    Path(path).write_bytes(text)
 
 # %% ../../nbs/41b_training.rows.ipynb #46cd75d8
 def _place(entity, seed): return int.from_bytes(hashlib.sha256(f'{seed}:{entity}'.encode()).digest()[:8])/2**64
@@ -88,7 +92,7 @@ def split(
 # %% ../../nbs/41b_training.rows.ipynb #79879aaf
 def row_digest(r:Mapping)->str: # 12 hex digits
     "A row, known again without being kept."
-    asked = [m['content'] for m in r['prompt'] if m['role'] == 'user'][-1:]
+    asked = [m['content'] for m in r['prompt'] if m['role'] != 'system']
     return hashlib.sha256(json.dumps([asked, r['completion'][-1]['content']]).encode()).hexdigest()[:12]
 
 # %% ../../nbs/41b_training.rows.ipynb #1c1558f9
@@ -109,6 +113,9 @@ def _fault(r):
     for part in ('prompt', 'completion'):
         if not _are_messages(r.get(part)): return f'its {part} is no list of messages with role and content'
     if r['completion'][-1]['role'] != 'assistant': return 'its completion is not said by the assistant'
+    if len(r['completion']) > 1: return 'its completion is more than one message; all but the last belong into the prompt'
+    try: ''.join(m['content'] for m in (*r['prompt'], *r['completion'])).encode()
+    except UnicodeEncodeError: return 'its text holds half a character (a lone surrogate)'
     if r.get('kind') not in KINDS: return f'its kind is {r.get("kind")!r}'
     if not isinstance(r.get('entity'), str): return 'it has no entity'
     return '' if _are_spans(r.get('unknown', []), len(r['completion'][-1]['content'])) else 'its unknown is no list of [from, up to] in its answer'
@@ -118,6 +125,7 @@ def _answer_fault(answer):
     if not answer.strip(): return 'the answer is empty'
     try: _ = answer.startswith(('{', '[')) and json.loads(answer)
     except json.JSONDecodeError as e: return f'the answer begins like JSON, but {e.msg} at column {e.colno}'
+    except (ValueError, RecursionError) as e: return f'the answer begins like JSON that cannot be read: {e}'
     return ''
 
 def _tokens(tokenizer, rows):
@@ -149,7 +157,7 @@ def check_rows(
 def answer_class(r:Mapping)->str:
     "What an answer is an example of: the tool it calls, else the fields it fills, else its kind."
     try: answer = json.loads(r['completion'][-1]['content'])
-    except json.JSONDecodeError: return r['kind']
+    except (ValueError, RecursionError): return r['kind']
     return str(answer.get('tool', ','.join(answer))) if isinstance(answer, dict) else r['kind']
 
 def _balance(rows):

@@ -17,6 +17,7 @@ from typing import Any
 from tqdm.auto import tqdm
 from ..adapters.files import import_bitsandbytes
 from ..errors import DatasetError, TrainingError
+from ..parallel import alone
 from .batches import answers_only, reading_order, tokenized
 from .rows import check_rows, require_good, row_digest
 
@@ -35,6 +36,12 @@ class LoraRecipe:
     check_every:int = 50 # Steps between checkpoints, and between looks at held-out rows
     patience:int = 3 # Looks without a better held-out loss before it stops
     seed:int = 0
+
+    def __post_init__(self):
+        whole = dict(rank=1, steps=1, batch=1, check_every=1, patience=1, seed=0)
+        wrong = {k: f'a whole number from {least}' for k,least in whole.items() if type(v := getattr(self, k)) is not int or not least <= v < 2**32}
+        wrong |= {k: what for k,good,what in (('alpha', 0 < abs(self.alpha) <= 1e4, 'not 0, and at most 10,000'), ('rate', 0 < self.rate <= 1, 'above 0, and at most 1'), ('decay', 0 <= self.decay < 100, '0 or more'), ('dropout', 0 <= self.dropout < 1, 'from 0 to 1')) if not good}
+        for k,what in wrong.items(): raise TrainingError(f'{k} of the recipe is {getattr(self, k)!r}.', f'It has to be {what}.')
 
 PRESETS = dict(
     quick=LoraRecipe(steps=100), # A first look
@@ -124,20 +131,20 @@ class TrainedAdapter:
 def _write(path, data):
     "Write a small JSON file, whole or not at all."
     part = path.with_suffix('.part')
-    part.write_text(json.dumps(data, indent=1))
+    part.write_text(json.dumps(data, indent=1), encoding='utf-8')
     os.replace(part, path)
 
 def _claim(folder, identity):
     "Make `folder` this run's own; refuse another run's."
     folder.mkdir(parents=True, exist_ok=True)
     if not (said := folder/'run.json').exists(): _write(said, identity)
-    elif json.loads(said.read_text()) != identity:
+    elif json.loads(said.read_text(encoding='utf-8')) != identity:
         raise TrainingError(f'{folder.name} holds a training with other rows, another recipe or another base.', 'Choose a new folder, or remove that one.')
 
 def _last_checkpoint(folder):
     "The newest checkpoint that was written to its end; the trainer writes its state last."
     def whole(path):
-        try: return 'global_step' in json.loads((path/'trainer_state.json').read_text())
+        try: return 'global_step' in json.loads((path/'trainer_state.json').read_text(encoding='utf-8'))
         except (OSError, ValueError): return False
     return max(filter(whole, folder.glob('checkpoint-*')), key=lambda p: int(p.name.rpartition('-')[2]), default=None)
 
@@ -207,9 +214,10 @@ def train_adapter(
     require_good(check_rows(rows, held_out, base.tokenizer, getattr(base.model.config, 'max_position_embeddings', None) or 10**9))
     identity = dict(rows=rows_hash(rows), n_rows=len(rows), held_out=rows_hash(held_out), recipe=json.loads(json.dumps(asdict(recipe))), base=base.digest, dtype=base.dtype)
     _claim(folder, identity)
-    if not (folder/'history.json').exists(): _run(base, rows, folder, recipe, held_out, Watch(recipe.steps, report, progress))
+    with alone(folder, TrainingError(f'{folder.name} is being trained in.', 'Wait, or interrupt it.')):
+        if not (folder/'history.json').exists(): _run(base, rows, folder, recipe, held_out, Watch(recipe.steps, report, progress))
     seen = sorted({row_digest(r) for r in (*rows, *held_out)})
-    trained = TrainedAdapter(folder/'adapter', json.loads((folder/'history.json').read_text()), {**(lineage or {}), **identity, 'seen': seen}, time.monotonic() - began)
+    trained = TrainedAdapter(folder/'adapter', json.loads((folder/'history.json').read_text(encoding='utf-8')), {**(lineage or {}), **identity, 'seen': seen}, time.monotonic() - began)
     if store is not None: trained.version = store.publish(trained.folder, name, kind, base=base, lineage=trained.lineage, scores=_scores(trained.history))
     return trained
 

@@ -156,6 +156,9 @@ def test_finished_rows_leave_alone_the_others(base):
 def test_edges_of_generate(base):
     assert base.generate([]) == [] and base.generate(['x'], 0) == ['']
     with pytest.raises(BaseModelError, match='at most 511'): base.generate(['x', 'sales ' * 600])
+    nearly = 'sales ' * 400
+    while len(base.encode([nearly])[0]) < 500: nearly += 'sales '
+    assert isinstance(base.generate([nearly, 'x'], 100)[0], str) # an answer that would not fit ends where the model does
     threads = torch.get_num_threads()
     base.generate(['x'], 2)
     assert torch.get_num_threads() == threads
@@ -169,6 +172,7 @@ def test_logprobs(base):
     with torch.no_grad(): full = base.model(ids).logits[0].double().log_softmax(-1)
     want = torch.stack([full[ids.shape[1]-len(said)+i-1, t] for i, t in enumerate(said)])
     assert got.dtype == torch.float32 and torch.allclose(got.double(), want, atol=1e-5)
+    assert base.logprobs('spend?', '').shape == (0,)
 
 
 # --- stacking ----------------------------------------------------------------

@@ -125,3 +125,23 @@ def test_check_says_nothing_about_good_ones(base, tmp_path, make_adapter):
                                 dict(rank_pattern={'q_proj': 2}, alpha_pattern={'v_proj': 3}), dict(init_lora_weights='gaussian'),
                                 dict(exclude_modules=['model.layers.0.self_attn.q_proj']))):
         assert check_adapter(make_adapter(base, tmp_path/str(i), **change), base)[1]
+
+
+@pytest.mark.parametrize(('change','why'), [(lambda t: t.double() * 1e300, 'infinity'), (lambda t: torch.full_like(t, 3e38), 'holds 3e\\+38'), (lambda t: t * 0 + float('nan'), 'NaN')])
+def test_what_is_not_finite_where_it_is_used_is_refused(change, why, base, tmp_path, adapter):
+    bad = shutil.copytree(adapter, tmp_path/'bad')
+    tensors(lambda found: {k: change(t) for k, t in found.items()})(bad)
+    with pytest.raises(AdapterError, match=why): check_adapter(bad, base)
+    with pytest.raises(AdapterError, match=why): AdapterStore(tmp_path/'store').publish(bad, 'bad', 'task')
+
+
+@pytest.mark.parametrize('change', [dict(exclude_modules=5), dict(exclude_modules='('), dict(layers_pattern='('), dict(layers_to_transform='a'), dict(rank_pattern=['a']), dict(lora_dropout=5), dict(lora_dropout='x')])
+def test_an_odd_configuration_is_refused_in_words(change, base, tmp_path, adapter):
+    bad = shutil.copytree(adapter, tmp_path/'bad')
+    config(**change)(bad)
+    with pytest.raises(AdapterError, match='not a LoRA configuration'): check_adapter(bad, base)
+    (bad/'adapter_config.json').write_text('[' * 200_000)
+    with pytest.raises(AdapterError, match='cannot be read'): check_adapter(bad, base)
+    (bad/'adapter_config.json').unlink()
+    os.mkfifo(bad/'adapter_config.json')
+    with pytest.raises(AdapterError, match='cannot be read'): check_adapter(bad, base)

@@ -156,3 +156,31 @@ def test_a_name_of_a_removed_version_says_so(store, adapter):
     with pytest.raises(AdapterError, match="'a' means a sha256:.* is no longer in the store") as e: store.resolve('a')
     assert e.value.fix
     assert store.publish(adapter, 'a', 'task') == v == store.resolve('a')
+
+
+def test_the_copy_is_checked(store, base, adapter, monkeypatch, tmp_path):
+    "Whoever swaps the file after the first look publishes nothing."
+    from safetensors.torch import load_file, save_file
+    import rmn_lora.adapters.store as module
+    mine,real = shutil.copytree(adapter, tmp_path/'mine'),module.check_adapter
+    def swapped(folder, known=None):
+        real(folder, known)
+        found = load_file(mine/'adapter_model.safetensors')
+        save_file({k: t * float('nan') for k, t in found.items()}, mine/'adapter_model.safetensors')
+    monkeypatch.setattr(module, 'check_adapter', lambda folder, known=None: swapped(folder, known) if folder == mine else real(folder, known))
+    with pytest.raises(AdapterError, match='NaN'): store.publish(mine, 'a', 'task', base=base)
+    assert not store.list()
+
+
+def test_what_an_adapter_has_seen_is_not_forgotten(store, base, adapter):
+    v = store.publish(adapter, 'a', 'task', base=base, lineage={'seen': ['x', 'y'], 'run': '1'})
+    assert store.publish(adapter, 'a', 'task', base=base, lineage={'seen': ['y'], 'run': '2'}) == v
+    with pytest.raises(AdapterError, match='another history'): store.publish(adapter, 'a', 'task', base=base, lineage={'seen': ['z']})
+
+
+def test_a_stray_folder_hides_no_adapter(store, base, adapter):
+    v = store.publish(adapter, 'a', 'task', base=base)
+    (store.root/'junk/sha256-0000').mkdir(parents=True)
+    (store.root/'junk/sha256-0001').write_text('')
+    assert store.list() == [v]
+    with pytest.raises(AdapterError, match='There are a.'): store.resolve('quite-another')

@@ -106,3 +106,11 @@ def test_an_undeclared_import_is_noticed():
     project = {'dependencies': ['PyYAML>=6'], 'optional-dependencies': {'lora': ['torch==2']}}
     source = 'import json, yaml, numpy.linalg\nfrom . import x\ndef f():\n    from torch.nn import Linear'
     assert undeclared({'a.py': source, 'training/b.py': source}, project) == ['a.py: numpy', 'a.py: torch', 'training/b.py: numpy']
+
+def test_every_file_is_read_and_written_in_utf8():
+    "Whatever the machine's locale: a call that names no encoding takes that of the locale."
+    import ast
+    from pathlib import Path
+    def bare(call): return isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in ('read_text', 'write_text') and not any(k.arg == 'encoding' for k in call.keywords) and not (call.func.attr == 'read_text' and call.args)
+    root = Path(__file__).parents[2]/'rmn_lora'
+    assert not [f'{p.name}:{n.lineno}' for p in root.rglob('*.py') for n in ast.walk(ast.parse(p.read_text(encoding='utf-8'))) if bare(n)]

@@ -3,6 +3,7 @@ import json, os, signal, subprocess, sys, time
 import nbformat, psutil, pytest
 from bs4 import BeautifulSoup
 from rmn_lora.errors import PipelineError
+from rmn_lora.parallel import alone
 from rmn_lora.pipelines import resume_run, run_pipeline
 from rmn_lora.runs import Run, find_run, list_runs
 
@@ -143,3 +144,10 @@ def test_problems_are_an_exit_status(project, notebook):
     process = rmn('run', 'half.ipynb', '-p', 'ask=false', cwd=project)
     process.communicate(timeout=120)
     assert process.returncode == 0
+
+def test_a_run_is_resumed_once_at_a_time(project, notebook):
+    path = notebook('fragile', '## Break', 'value = 1/zero', parameters='zero = 0')
+    with pytest.raises(PipelineError): run_pipeline(path)
+    (run,) = list_runs()
+    with alone(run.folder, ValueError()), pytest.raises(PipelineError, match='is running'): resume_run(run)
+    assert find_run(run).status == 'failed' and find_run(run).attempt == 1

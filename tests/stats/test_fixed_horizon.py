@@ -250,3 +250,10 @@ def test_repr():
 def test_imports_no_torch_and_no_statsmodels():
     code = "import sys, rmn_lora.stats.fixed_horizon; sys.exit(any(m in sys.modules for m in ('torch','statsmodels','altair')))"
     assert subprocess.run([sys.executable,'-c',code]).returncode==0
+
+def test_small_integers_do_not_overflow():
+    assert wilson(np.int8(100), np.int8(120)) == wilson(100, 120) and paired_difference(np.int32(50000), np.int32(3), np.int32(60000)) == paired_difference(50000, 3, 60000)
+
+def test_where_bca_is_undefined_there_are_bounds_all_the_same():
+    i = bootstrap([0] * 9 + [1], np.median)
+    assert i.lo == 0 <= i.hi < float('inf') and 'percentile' in i.method

@@ -16,7 +16,7 @@ from rmn_lora.training.cards import FIELDS, ColumnRule, SchemaCard, Tool, ToolsC
 from rmn_lora.training.corpus import HELD_OUT_BRANDS, HELD_OUT_NETWORKS, HELD_OUT_TOOLS
 from rmn_lora.training.dataset import (INVENTED, card_rows, harmonized_records, load_rows, report_rows, report_schema, retailer_rows, stack_rows,
     stackable_rows, task_rows, world_records)
-from rmn_lora.training.rows import KINDS, check_rows, export_jsonl, import_jsonl, require_good, row, split
+from rmn_lora.training.rows import KINDS, check_rows, export_jsonl, import_jsonl, require_good, row, row_digest, split
 
 DATA = Path(__file__).resolve().parents[2]/'data'
 REPORTS = {name: DATA/f'{name}{suffix}' for name, suffix in SAMPLES.items()}
@@ -248,7 +248,7 @@ def test_rows_without_an_entity_are_known_by_their_prompt(tmp_path):
 
 @pytest.mark.parametrize('bad,why', [('{"prompt": "q"', 'not JSON'), ('[1]', 'no prompt and completion'), ('{"prompt": "q"}', 'no prompt and completion'), ('{"prompt": 3, "completion": "a"}', 'prompt is neither'),
     ('{"prompt": "q", "completion": []}', 'completion is neither'), ('{"prompt": "q", "completion": [{"role": "assistant"}]}', 'completion is neither'), ('{"prompt": "q", "completion": null}', 'completion is neither'),
-    ('{"prompt": "q", "completion": [{"role": "user", "content": "a"}]}', "'user'"), ('{"prompt": "q", "completion": "a", "kind": "shop"}', "'shop'"), ('{"messages": [{"role": "user", "content": "q"}]}', 'prompt is neither'), (b'{"prompt": "caf\xe9"}', 'UTF-8')])
+    ('{"prompt": "q", "completion": [{"role": "user", "content": "a"}]}', "'user'"), ('{"prompt": "q", "completion": "a", "kind": "shop"}', "'shop'"), ('{"messages": [{"role": "user", "content": "q"}]}', 'prompt is neither'), (b'{"prompt": "caf\xe9"}', 'UTF-8'), ('{"n": ' + '1' * 5000 + '}', 'no JSON that can be read'), ('[' * 100_000, 'no JSON that can be read')])
 def test_a_bad_line_is_named(tmp_path, bad, why):
     (path := tmp_path/'rows.jsonl').write_bytes(b'\n'.join([b'{"prompt": "q", "completion": "a"}', b'', bad if isinstance(bad, bytes) else bad.encode(), b'nor is this']))
     with pytest.raises(DatasetError, match=f'rows.jsonl, line 3.*{why}'): import_jsonl(path)
@@ -327,7 +327,7 @@ def test_good_rows_have_no_problems(tokenizer):
     require_good([])
 
 @pytest.mark.parametrize('at,new,why', [(3, dict(completion=completion('  ')), 'empty'), (7, dict(completion=completion('{"tool":')), 'begins like JSON.*column 9'), (8, dict(completion=completion('[1,]')), 'begins like JSON'),
-    (9, dict(completion='a'), 'completion is no list'), (40, dict(prompt=[]), 'prompt is no list'), (2, dict(prompt=[dict(role='user')]), 'prompt is no list'), (1, dict(completion=USER), 'not said by the assistant'),
+    (9, dict(completion='a'), 'completion is no list'), (40, dict(prompt=[]), 'prompt is no list'), (2, dict(prompt=[dict(role='user')]), 'prompt is no list'), (1, dict(completion=USER), 'not said by the assistant'), (4, dict(completion=completion('[' + '1' * 5000 + ']')), 'JSON that cannot be read'), (4, dict(completion=completion('[' * 100_000)), 'JSON that cannot be read'), (5, dict(completion=completion('a\ud800')), 'half a character'), (6, dict(completion=completion('a') + completion('b')), 'more than one message'),
     (5, dict(kind='shop'), "kind is 'shop'"), (6, dict(entity=None), 'no entity'), (7, dict(unknown=[[0, 10**4]]), 'unknown is no list'), (8, dict(unknown=[[3, 3]]), 'unknown is no list'), (9, dict(unknown=3), 'unknown is no list'), (12, dict(prompt=clean()[3]['prompt'], completion=completion('{"tool":"c"}')), 'another answer to the prompt of row 4')])
 def test_a_fault_is_named_with_its_row(at, new, why):
     [(line, what)] = fatal(check_rows(with_row(at, **new)))
@@ -380,3 +380,18 @@ def test_duplicates_and_contradictions_are_counted_as_a_table_would(pairs):
 
 def test_many_faults_are_cut_short():
     with pytest.raises(DatasetError, match='^9 rows cannot be used: row 1: .*; row 5: .*; …'): require_good(check_rows([row(f'q{i}', '', 'task', 'e') for i in range(9)]))
+
+def test_only_the_last_word_of_a_conversation_is_learned(tmp_path):
+    said = [dict(role='assistant', content='Which month?'), dict(role='user', content='May'), dict(role='assistant', content='Seven.')]
+    (tmp_path/'rows.jsonl').write_text('\n'.join(json.dumps(dict(prompt=[dict(role='user', content=q)], completion=said)) for q in ('How many?', 'How much?')))
+    one,two = import_jsonl(tmp_path/'rows.jsonl')
+    assert [m['content'] for m in one['prompt']] == ['How many?', 'Which month?', 'May'] and one['completion'] == said[-1:] and not fatal(check_rows([one, two]))
+    assert row_digest(one) != row_digest(two)
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DatasetError, match='rows.jsonl cannot be read'): import_jsonl(tmp_path/'rows.jsonl')
+
+def test_a_row_that_cannot_be_written_leaves_the_file_as_it_was(tmp_path):
+    (path := tmp_path/'rows.jsonl').write_text('here')
+    with pytest.raises(UnicodeEncodeError): export_jsonl([row('a\ud800', 'b', 'task', 'e')], path)
+    assert path.read_text() == 'here'

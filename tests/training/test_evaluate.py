@@ -160,7 +160,7 @@ def test_f1_interval_is_the_bootstrap_over_rows():
 
 def test_one_wrong_row_has_bounds_within_zero_and_one():
     f = score(('{"a":1}','no')).field_f1
-    assert (f.lo,f.estimate,f.hi)==(0,0,1)
+    assert (f.lo,f.estimate)==(0,0) and .7<f.hi<1
 
 def test_text_only_and_mixed_rows():
     text = score(('Wake up','Wake up'),('Wake up','Sleep'))
@@ -269,3 +269,7 @@ def test_leakage_counts_words_known_only_from_the_own_rows():
 def test_imports_no_torch():
     code = "import sys, rmn_lora.training.evaluate; sys.exit(any(m in sys.modules for m in ('torch','altair','transformers','statsmodels')))"
     assert subprocess.run([sys.executable,'-c',code]).returncode==0
+
+def test_all_wrong_is_not_certainly_all_wrong():
+    wrong = score(*[('{"a": 1}', '{"a": 2}')] * 3)
+    assert wrong.field_f1.estimate == 0 and wrong.field_f1.hi == wrong.exact.hi > .5

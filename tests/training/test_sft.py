@@ -335,3 +335,11 @@ def test_qlora_leaves_the_four_bits_alone(base_folder, rows, tmp_path):
     for base in (nf4, load_base(base_folder)): # also over the base in full precision
         plain = base.logprobs('q', 'Wake up bright')
         with base.using(run) as stacked: assert not torch.allclose(stacked.logprobs('q', 'Wake up bright'), plain)
+
+@pytest.mark.parametrize('wrong', [dict(rank=0), dict(rate=-1.), dict(rate=1e9), dict(steps=0), dict(batch=-2), dict(check_every=0), dict(dropout=2.), dict(seed=-1), dict(seed=2**32), dict(alpha=0), dict(decay=float('nan')), dict(steps=1.5)])
+def test_a_recipe_that_cannot_be_is_refused(wrong):
+    with pytest.raises(TrainingError, match=f'{next(iter(wrong))} of the recipe is'): replace(RECIPE, **wrong)
+
+def test_a_folder_is_trained_in_by_one_process(base, rows, tmp_path):
+    from rmn_lora.parallel import alone
+    with alone(tmp_path, ValueError()), pytest.raises(TrainingError, match='is being trained in'): train_adapter(base, rows[:4], tmp_path, replace(RECIPE, steps=1))
