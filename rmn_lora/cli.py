@@ -204,9 +204,7 @@ def _given(pairs:list[str]|None) -> dict[str,dict[str,Any]]:
 def _harmonizer(given, as_of, network, dialects):
     "A `DataHarmonizer` that knows the dialect files of a command, too."
     from rmn_lora.rmis.harmonize import DataHarmonizer
-    own = [Path(network)] if network and Path(network).suffix in ('.yaml', '.yml') else []
-    return DataHarmonizer(_given(given), as_of, [*(dialects or []), *own])
-
+    return DataHarmonizer(_given(given), as_of, [*(dialects or []), *([Path(network)] if network and Path(network).suffix in ('.yaml', '.yml') else [])])
 Dialects = Annotated[list[Path]|None, typer.Option('--dialect', metavar='FILE', help='The YAML of a network of your own, beside those that are shipped; may be given several times.')]
 
 @app.command()
@@ -224,13 +222,11 @@ def harmonize(
 
     Example: rmn-lora harmonize data --out tables
     """
-    again = (out/'run.json').exists()
-    done = _harmonizer(given, as_of, network, dialect).harmonize(paths, out, network, quiet=True)
+    again,done = (out/'run.json').exists(), _harmonizer(given, as_of, network, dialect).harmonize(paths, out, network, quiet=True)
     counts = ['rows_in','rows_out','repaired','quarantined','superseded']
     _table(['report','network',*counts], done.counts().select('report', 'network', *counts).rows(), right=tuple(counts))
     if done.quarantined: _table(['report','column','reason','rows','first line'], done.reasons().select('source_report', 'column', 'reason', 'rows', 'line').rows(), right=('rows','first line'))
-    for note in done.notes: typer.echo(note)
-    typer.echo(f'{done.equation()}\nTables: {out}{" (in place of those of the last run)" if again else ""}')
+    typer.echo('\n'.join([*done.notes, done.equation(), f'Tables: {out}{" (in place of those of the last run)" if again else ""}']))
     _problems([*([] if done.rows_out else [f'No row could be read: {done.equation()}.']), *(f'Refused {report}: {why}' for report,why in done.refused.items())])
 
 # %% ../nbs/85_cli.ipynb #9f1ba864
@@ -256,8 +252,7 @@ def comparable(
         found = find(done, metric, harmonizer.dialects)
     for line in found.summary('[strike]{}[/strike]'.format): _console().print(line, highlight=False, soft_wrap=True)
     if found.others.height: _table(['not in it','spend','tells','differs in','to join'], [(n, f'{s:,.2f} {c or "?"}', *rest) for n,c,s,*rest in found.others.rows()], right=('spend',))
-    for note in done.notes: typer.echo(note)
-    typer.echo(done.equation())
+    typer.echo('\n'.join([*done.notes, done.equation()]))
     if xlsx: typer.echo(f'Workbook: {write_workbook(found, xlsx)}')
     _problems([f'Refused {report}: {why}' for report,why in done.refused.items()])
 
