@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['GIVEN', 'ONE_OF', 'RAW', 'NESTED', 'NOWHERE', 'IDENTITY', 'ODD', 'check_given', 'Plan', 'marked', 'empty',
-           'typed_rows', 'as_date', 'suspect', 'first_problem', 'identity', 'hash_of', 'with_hashes', 'with_repeated',
+           'typed_rows', 'as_date', 'suspect', 'first_problem', 'identity', 'with_hashes', 'with_repeated',
            'delivery_rows', 'attributed_rows']
 
 # %% ../../nbs/11c_rmis.plan.ipynb #c931b8c2
@@ -125,7 +125,7 @@ def typed_rows(plan:Plan, batch:pl.DataFrame, slow:bool) -> pl.DataFrame:
     def made(i, c, texts):
         value = read_texts(texts, c, plan.order, slow, plan.decimal == ',').alias(f't{i}')
         if c.unit in NUMBERS: return [value]
-        return [value, hash_of(texts, f'h{i}'), *([hash_of(value, f'k{i}')] if value.dtype == pl.String else [])] # of the cell, and of what it says
+        return [value, _hash_of(texts, f'h{i}'), *([_hash_of(value, f'k{i}')] if value.dtype == pl.String else [])] # of the cell, and of what it says
     def columns(i, c): return each_once(batch[RAW + c.name], partial(made, i, c)) if c.unit not in NUMBERS or slow else made(i, c, batch[RAW + c.name])
     rows = batch.with_columns(s for i,c in enumerate(plan.used) for s in columns(i, c))
     day = _value(plan, 'event_date', pl.Date)
@@ -210,7 +210,7 @@ def _mixed(parts:pl.DataFrame) -> pl.Series: # UInt64
     return pl.Series(h)
 
 def _hash(text:pl.Expr) -> pl.Expr: return cast(Any, text.cast(pl.String)).nchash.xxhash64() # of polars-hash
-def hash_of(texts:pl.Series, name:str) -> pl.Series: return texts.to_frame().select(_hash(pl.first()).alias(name)).to_series()
+def _hash_of(texts:pl.Series, name:str) -> pl.Series: return texts.to_frame().select(_hash(pl.first()).alias(name)).to_series()
 
 def with_hashes(plan:Plan, rows:pl.DataFrame) -> pl.DataFrame:
     "Typed rows with `report_key`, the hash of the identity (a part that the report lacks leaves its place empty), and `row_hash`, that of all cells: of figures what they are worth, of others their text."
