@@ -16,8 +16,8 @@ import numpy as np
 from ..errors import ReportError
 
 # %% ../../nbs/10c_rmis.copies.ipynb #4cdd71fb
-BLOCK = 1 << 23
-LONG = 2 * BLOCK # bytes; no row is as long as that
+BLOCK = 1 << 20
+LONG = 1 << 24 # bytes; no row is as long as that
 FOLD,ROOM = 300, 1 << 28 # what a file unpacks to: so many times its size, or so many bytes
 
 def open_bytes(

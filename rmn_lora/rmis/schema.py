@@ -5,11 +5,13 @@
 # %% auto #0
 __all__ = ['Metric', 'Basis', 'Match', 'Channel', 'Model', 'Scope', 'SpendBasis', 'Event', 'METRICS', 'BASES', 'MATCHES',
            'CHANNELS', 'MODELS', 'SCOPES', 'SPEND_BASES', 'EVENT_TYPES', 'MONEY', 'DELIVERY', 'ATTRIBUTED',
-           'QUARANTINE', 'EVENTS', 'SKUS', 'AUDIENCES', 'POLICIES', 'REPEATED', 'ABOUT', 'SOURCE', 'COMMON', 'TABLES',
-           'scan_table', 'describe', 'Table', 'check', 'json_schema']
+           'QUARANTINE', 'EVENTS', 'SKUS', 'AUDIENCES', 'POLICIES', 'SINK', 'ABOUT', 'SOURCE', 'COMMON', 'TABLES',
+           'write_table', 'scan_table', 'describe', 'Table', 'check', 'json_schema']
 
 # %% ../../nbs/10_rmis.schema.ipynb #28320421
 from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -76,14 +78,29 @@ POLICIES = _schema({
     'severity': pl.Enum(['block', 'warn']), 'source': pl.String, 'status': pl.Enum(['documented', 'third_party', 'unverified'])})
 
 # %% ../../nbs/10_rmis.schema.ipynb #27eb3a86
-REPEATED = ('source_report', 'network', 'retailer', 'network_product', 'timezone', 'currency')
+SINK: dict[str, Any] = dict(compression='zstd', compression_level=1, statistics=False)
+
+@cache
+def _declared(table:str) -> dict[str, str]:
+    "What a Parquet file says of its columns' types, if they are those of a table."
+    TABLES[table].schema.to_frame().write_parquet(file := BytesIO())
+    file.seek(0)
+    return {'ARROW:schema': pl.read_parquet_metadata(file)['ARROW:schema']}
+
+def write_table(
+    rows:pl.DataFrame, # Of a table's schema; an Enum may stand for a String
+    path:Path,
+    table:str, # One of `TABLES`
+) -> None:
+    "A part of a table as a Parquet file, whose columns have the table's types."
+    rows.write_parquet(path, metadata=_declared(table), **SINK)
 
 def scan_table(
     files:list[Path], # Parts of one table, in Parquet
     schema:pl.Schema, # Of the table
 ) -> pl.LazyFrame:
     "A table from its parts."
-    return pl.scan_parquet(files, schema=schema, cast_options=pl.ScanCastOptions(categorical_to_string='allow'), glob=False) if files else schema.to_frame().lazy()
+    return pl.scan_parquet(files, schema=schema, glob=False) if files else schema.to_frame().lazy()
 
 # %% ../../nbs/10_rmis.schema.ipynb #1b11603e
 ABOUT = {

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from rmn_lora.errors import ReportError, UnlikeNumbersError
 from rmn_lora.rmis.attributed import LIKE, AttributedFrame, cvr, ratios, roas
 from rmn_lora.rmis.harmonize import DataHarmonizer
-from rmn_lora.rmis.schema import ATTRIBUTED, DELIVERY, MONEY, REPEATED, TABLES, check, json_schema
+from rmn_lora.rmis.schema import ATTRIBUTED, DELIVERY, MONEY, TABLES, check, json_schema
 
 LIKEABLE = dict(metric='sales', window_days=14, basis='click', product_match='total', channel='online', ntb=False, model='last_touch', currency='USD', final=True)
 OTHER = dict(metric='units', window_days=7, basis='view', product_match='same_sku', channel='in_store', ntb=True, model='linear', currency='EUR', final=False)
@@ -121,11 +121,20 @@ def test_what_polars_writes_is_what_the_json_schema_says(table):
     for c in TABLES[table].required:
         with pytest.raises(ReportError, match=f'{c} is null'): check(frame.with_columns(pl.lit(None, frame.schema[c]).alias(c)), table)
 
-def test_what_repeats_is_text_for_any_reader(tmp_path):
+@pytest.mark.parametrize('kinds', [1, 3, 40])
+def test_any_program_reads_tables_of_their_schema(tmp_path, kinds):
     import pyarrow.parquet as pq
-    (tmp_path/'w.csv').write_text('date,campaignId,itemId,numAdsShown,adSpend\n' + '2026-09-01,1,2,3,4.00\n' * 3)
+    rows = [f'2026-09-0{i % 2 + 1},{i % kinds},77{i},3,4.00,1.00' for i in range(40)] + ['2026-09-01,0,99,3,"$4.00",1.00']
+    (tmp_path/'w.csv').write_text('date,campaignId,itemId,numAdsShown,adSpend,attributedSales14days\n' + '\n'.join(rows) + '\n')
     run = DataHarmonizer().harmonize(tmp_path/'w.csv', tmp_path/'out', quiet=True)
-    file = pq.ParquetFile(next((tmp_path/'out/delivery').glob('*.parquet')))
-    assert {c.name: c.logical_type.type for c in map(file.schema.column, range(len(file.schema))) if c.name in REPEATED} == dict.fromkeys(REPEATED, 'STRING')
-    assert file.read().to_pylist()[0]['network'] == 'walmart_search' and run.delivery.collect_schema() == DELIVERY
-    assert run.delivery.group_by('network', 'currency').len().collect().rows() == [('walmart_search', 'USD', 3)]
+    assert run.repaired == 1
+    for name,schema in (('delivery', DELIVERY), ('attributed', ATTRIBUTED)):
+        parts = sorted((tmp_path/'out'/name).glob('*.parquet'))
+        assert len(parts) == 2 and all(pl.read_parquet(p).schema == schema for p in parts)
+        assert pl.read_parquet(tmp_path/'out'/name).equals(getattr(run, name).collect())
+        check(pl.read_parquet(tmp_path/'out'/name), name)
+        words = [c for c,t in schema.items() if t == pl.String]
+        assert {str(pq.read_schema(p).field(c).type) for p in parts for c in words} == {'large_string'}
+        assert pq.ParquetFile(parts[0]).read().to_pylist()[0]['network'] == 'walmart_search'
+    counts = run.attributed.group_by('network', 'campaign_id', 'currency').len().sort('len').collect()
+    assert counts.height == kinds and counts['len'].sum() == 41 and counts.row(0)[::2] == ('walmart_search', 'USD')

@@ -4,9 +4,13 @@ import json
 import os
 import zipfile
 
+import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rmn_lora.errors import ReportError
+from rmn_lora.rmis import copies, lanes
 from rmn_lora.rmis.harmonize import DataHarmonizer, load_run
 from rmn_lora.rmis.reports import LINE, open_report
 
@@ -81,6 +85,24 @@ def test_lines_are_counted_past_a_line_break_in_quotes(tmp_path):
 def test_a_short_row_is_seen_beside_a_line_break_in_quotes(tmp_path):
     run = harmonize(tmp_path, BREAK + ROW + '2026-09-01,100,5551,1000,10,12\n' + ROW)
     assert aside(run, 'line', 'reason', 'row') == [(5, 'fewer fields than the 8 of the header', '2026-09-01,100,5551,1000,10,12')]
+
+@pytest.mark.parametrize('end', ['\n', '\r\n', ''])
+def test_a_row_that_ends_in_blanks_is_not_short(tmp_path, monkeypatch, end):
+    monkeypatch.setattr(copies, 'BLOCK', 100) # lines that two or more blocks share
+    odd = {20: ROW.replace('40.00,2', ','), 30: ROW.replace('40.00,2\n', '\n'), 40: ROW.replace(',40.00,2', ''), 50: ROW.replace('5551,1000', '"5,5,5,1",1000').replace(',40.00,2', ''), 60: ROW.replace('12.50,40.00,2', '$12.50,,')}
+    lines = [HEAD, *(odd.get(n, ROW if n % 3 else ROW.replace('2\n', '\n')) for n in range(2, 71))]
+    run = harmonize(tmp_path, ''.join(lines).replace('\n', end or '\n').rstrip('\n' if not end else ''))
+    assert aside(run, 'line', 'reason') == [(n, 'fewer fields than the 8 of the header') for n in (30, 40, 50)]
+    assert (run.rows_out, run.repaired) == (66, 1)
+
+@given(st.lists(st.binary(max_size=9).map(lambda b: b.replace(b'\n', b'')), min_size=1, max_size=40), st.integers(1, 30), st.data())
+def test_some_lines_of_a_file(tmp_path_factory, lines, block, data):
+    path = tmp_path_factory.mktemp('lines')/'x.csv'
+    path.write_bytes(b'x' + b'\n'.join(lines))
+    wanted = sorted(data.draw(st.sets(st.integers(1, len(lines)))))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(copies, 'BLOCK', block)
+        assert list(lanes._some_lines(path, 'x.csv', np.array(wanted, dtype=np.int64))) == [(b'x' if n == 1 else b'') + lines[n - 1] for n in wanted]
 
 @pytest.mark.parametrize('pack', [bytes, gzip.compress, lambda b: b.decode().encode('utf-16'), lambda b: b.replace(b'\n', b'\r\n'), lambda b: b.replace(b'two', b'dos a\xf1os')])
 def test_line_breaks_in_every_form(tmp_path, pack):
@@ -475,6 +497,13 @@ def test_a_file_that_was_appended_to_says_so(tmp_path):
     run = harmonize(tmp_path, HEAD + ROW + ROW.replace('5551', '5552') + HEAD + ROW.replace('5551', '5552') + ROW.replace('5551', '5553'))
     assert run.rows_out == 4 and run.notes == ['w.csv tells 1 row again, word for word (line 5 is line 3). All were kept, so their figures add up; take out what is there by mistake.']
     assert not harmonize(tmp_path, HEAD + ROW + ROW.replace('5551', '5552')).notes
+
+@pytest.mark.parametrize('pile', [1, 3, 7, 1000])
+def test_rows_told_again_are_counted_in_piles(tmp_path, monkeypatch, pile):
+    monkeypatch.setattr(lanes, 'PILE', pile)
+    rows = [ROW.replace('5551', f'{5550 + i}') for i in range(20)]
+    run = harmonize(tmp_path, HEAD + ''.join([*rows, rows[7], rows[3], rows[7], rows[12]]))
+    assert run.rows_out == 24 and run.notes[0].startswith('w.csv tells 4 rows again, word for word (line 23 is line 5).')
 
 def test_columns_that_nobody_listed_are_named(tmp_path):
     run = harmonize(tmp_path, HEAD.replace('\n', ',videoPlays,mood\n') + ROW.replace('\n', ',5,good\n'))
