@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rmn_lora.errors import ReportError
-from rmn_lora.rmis.belief import believe, fit, load_weights, softmax
+from rmn_lora.rmis.belief import CHOICES, Belief, believe, fit, is_mute, load_weights, softmax
 from rmn_lora.rmis.dialects import Column, list_dialects, load_dialect
 from rmn_lora.rmis.evidence import Values, relations
+from rmn_lora.rmis.draft import SURE, TOGETHER, Draft
 from rmn_lora.rmis.exports import export
 from rmn_lora.rmis.harmonize import DataHarmonizer
 from rmn_lora.rmis.market import Market
@@ -144,6 +145,42 @@ def test_at_most_as_many_questions_as_allowed_and_their_answers_count(tmp_path):
     p = propose(tmp_path/'a.csv', knows)
     told = [c.name for c in p.dialect.columns if c.status == 'told']
     assert told and all(fields(p)[n] == truth[n] for n in told)
+
+def mute_draft(seed=5):
+    opaque = frame(seed=seed).rename({n: f'c{i}' for i,n in enumerate(UNSEEN)})
+    e = Evidence(tuple(opaque.columns), Values(opaque.select(pl.all().cast(pl.String))))
+    return Draft(e, e.by_names(Lexicon(map(load_dialect, list_dialects()))), load_weights())
+
+@pytest.mark.parametrize('seed', range(4))
+def test_one_answer_about_several_columns(seed):
+    d = mute_draft(seed)
+    assert is_mute(d.names)
+    q = next(q for _,q in d.questions() if q.about == 'several')
+    assert 2 <= len(q.columns) <= TOGETHER and 1 < len(q.choices) <= CHOICES and all(d.sure[c] < SURE for c in q.columns)
+    assert all(list(way) == list(q.columns) and all(f'{c}: ' in words for c in q.columns) for words,way in q.choices.items())
+    answer,way = next(iter(q.choices.items()))
+    d.tell(q, answer)
+    assert d.fields == way and all(d.field[c] == f and d.sure[c] == 1 for c,f in way.items())
+
+def test_nobody_knows_is_not_asked_again_about_several_columns():
+    d = mute_draft()
+    d.tell(next(q for _,q in d.questions() if q.about == 'several'), None)
+    assert not d.fields and all(q.about != 'several' for _,q in d.questions())
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 3))
+def test_what_a_question_about_several_columns_is_worth(seed, k):
+    "Against counting: every answer in turn, and what would then be believed of each column."
+    rng = np.random.default_rng(seed)
+    likely,ways = rng.dirichlet(np.ones(5)), rng.dirichlet(np.ones(4) / 3, (5, 4))
+    some = rng.permutation(4)[:k].tolist()
+    worth,choices = Belief(np.einsum('s,scf->cf', likely, ways), ways, likely).together(some)
+    chance = {c: [likely[s] * np.prod([ways[s, at, f] for at,f in zip(some, c)]) for s in range(5)] for c in map(tuple, choices.tolist())}
+    assert list(map(sum, chance.values())) == sorted(map(sum, chance.values()), reverse=True) and len(chance) == len(choices) <= CHOICES
+    rest = [likely[s] - sum(v[s] for v in chance.values()) for s in range(5)]
+    def best(w, c): return max(sum(w[s] * ways[s, c, f] for s in range(5)) for f in range(4))
+    after = sum(sum(sum(w) if c in some else best(w, c) for w in chance.values()) + best(rest, c) for c in range(4))
+    assert worth == pytest.approx(after - sum(best(likely, c) for c in range(4)))
 
 def test_an_answer_that_is_none_of_the_choices(tmp_path):
     frame().rename({n: f'c{i}' for i,n in enumerate(UNSEEN)}).write_csv(tmp_path/'a.csv')

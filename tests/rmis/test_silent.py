@@ -319,9 +319,9 @@ def test_a_damaged_file_in_a_zip_leaves_the_others(tmp_path):
 def test_what_a_request_may_choose_goes_before_the_usual(tmp_path):
     "Criteo counts clicks and views unless the request asked for clicks alone; `comparable` tells people to ask for that."
     text = 'date,accountId,campaignId,lineItemId,impressions,clicks,spend,attributedSales\n2026-09-01,1,2,3,10,1,1.00,5.00\n'
-    for given,basis in ((None, 'click_and_view'), ('click', 'click')):
+    for asked,basis in ((None, 'click_and_view'), ('click', 'click')):
         (tmp_path/basis).mkdir()
-        run = harmonize(tmp_path/basis, text, given={'criteo': {'basis': given}})
+        run = harmonize(tmp_path/basis, text, given={'criteo': {'basis': asked}})
         assert run.attributed.collect()['basis'].to_list() == [basis]
 
 # What contradicts the dialect
