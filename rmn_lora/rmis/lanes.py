@@ -8,19 +8,17 @@ __all__ = ['FOLDERS', 'BATCH', 'HALF_CENT', 'PILE', 'FileResult', 'harmonize_fil
 # %% ../../nbs/11e_rmis.lanes.ipynb #785a3b6f
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from ..errors import ReportError
 from ..parallel import side_by_side
-from .copies import blocks, open_bytes
+from .copies import some_lines
 from .dialects import NUMBERS, Dialect, known_names
 from .events import EventPlan, read_events
 from .plan import RAW, Plan, as_date, attributed_rows, delivery_rows, empty, first_problem, identity, marked, suspect, typed_rows, with_hashes, with_texts
@@ -39,23 +37,12 @@ def _anchor(report:Report, rows:pl.LazyFrame) -> list[str]:
     last = max((i for i,c in enumerate(report.columns) if head[RAW + c].null_count() <= max(1, head.height // 2)), default=len(report.columns))
     return list(report.columns[last:])
 
-def _some_lines(path:Path, name:str, wanted:np.ndarray) -> Iterator[bytes]:
-    "Lines of a file, by their numbers in rising order."
-    line,rest = 1, b''
-    with open_bytes(path) as f:
-        for block in chain(blocks(f, name, path.stat().st_size), [b'\n']):
-            ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
-            here = wanted[slice(*np.searchsorted(wanted, (line, line + ends.size)))] - line
-            for i,k in zip(here, ends[here]): yield block[ends[i - 1] + 1:k] if i else rest + block[:k]
-            rest = block[ends[-1] + 1:] if ends.size else rest + block
-            line += ends.size
-
 def _count_fields(report:Report, suspects:pl.LazyFrame, anchor:list[str]) -> pl.LazyFrame:
     "Add `fields`: how many a suspect's line has, where its last ones are null."
     short = suspects.filter(empty(anchor)).select(LINE).sort(LINE).collect() if anchor else pl.DataFrame()
     if short.is_empty(): return suspects.with_columns(fields=pl.lit(None, pl.Int64))
     quoted,sep = re.compile(b'"[^"]*"'), report.separator.encode()
-    counts = [(quoted.sub(b'', text) if b'"' in text else text).count(sep) + 1 for text in _some_lines(report.path, report.name, short[LINE].to_numpy())]
+    counts = [(quoted.sub(b'', text) if b'"' in text else text).count(sep) + 1 for text in some_lines(report.path, report.name, short[LINE].to_numpy())]
     return suspects.join(short.with_columns(fields=pl.Series(counts, dtype=pl.Int64)).lazy(), on=LINE, how='left')
 
 # %% ../../nbs/11e_rmis.lanes.ipynb #d5ea08c3
@@ -147,7 +134,6 @@ def _slow(plan:Plan, report:Report, folder:Path, part:str, anchor:list[str]) -> 
         aside.select(QUARANTINE.names()).write_parquet(folder/'quarantine'/f'{part}.{k}.parquet')
         _keep(plan, good, report.name, folder, f'{part}.{k}')
     deque(side_by_side(one, enumerate(suspects.collect_batches(chunk_size=BATCH))), 0)
-
 
 # %% ../../nbs/11e_rmis.lanes.ipynb #30855c65
 def _left_out(plan:Plan, report:Report) -> str: # A note, if there are any
