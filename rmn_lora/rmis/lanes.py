@@ -249,9 +249,8 @@ def _facts(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path,
     first,last = (str(d) if d else None for d in days)
     upto = pl.coalesce('period_end', 'event_date')
     periods = rows.select(pl.col('event_date').cast(pl.String), upto.cast(pl.String).alias('upto')).unique().sort('event_date', 'upto').collect().rows() if ('period_end',) in plan.targets and first else ()
-    note = ' '.join(filter(None, (note, _told_again(report, rows))))
     return FileResult(report.name, dialect.network, total + report.refused.height, delivery, repaired, quarantined, attributed,
-                      part=part, note=note, periods=tuple(periods), as_of=str(day) if (day := as_date(plan.stated('as_of'))) else None, first=first, last=last, grain=tuple(identity(plan)), figures=tuple(sorted({c.name for c in plan.used if c.unit in NUMBERS})), restated_days=plan.stated('restated_days'))
+                      part=part, note=' '.join(filter(None, (note, _told_again(report, rows)))), periods=tuple(periods), as_of=str(day) if (day := as_date(plan.stated('as_of'))) else None, first=first, last=last, grain=tuple(identity(plan)), figures=tuple(sorted({c.name for c in plan.used if c.unit in NUMBERS})), restated_days=plan.stated('restated_days'))
 
 # %% ../../nbs/11e_rmis.lanes.ipynb #9bcdd57e
 def _events(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path, part:str) -> FileResult:
