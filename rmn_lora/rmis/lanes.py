@@ -245,8 +245,7 @@ def _facts(report:Report, dialect:Dialect, given:Mapping[str, Any], folder:Path,
     delivery,attributed,quarantined = (_height(folder, t, f'{part}*.parquet') for t in ('delivery', 'attributed', 'quarantine'))
     repaired = _height(folder, 'delivery', f'{part}.[0-9]*.parquet')
     rows = _written(folder, 'delivery', part)
-    days = rows.select(first=pl.col('event_date').min(), last=pl.max_horizontal(pl.col('event_date', 'period_end').max())).collect().row(0)
-    first,last = (str(d) if d else None for d in days)
+    first,last = (str(d) if d else None for d in rows.select(first=pl.col('event_date').min(), last=pl.max_horizontal(pl.col('event_date', 'period_end').max())).collect().row(0))
     upto = pl.coalesce('period_end', 'event_date')
     periods = rows.select(pl.col('event_date').cast(pl.String), upto.cast(pl.String).alias('upto')).unique().sort('event_date', 'upto').collect().rows() if ('period_end',) in plan.targets and first else ()
     return FileResult(report.name, dialect.network, total + report.refused.height, delivery, repaired, quarantined, attributed,
