@@ -116,7 +116,7 @@ class Draft:
         best: tuple[float, list[int], np.ndarray] = (0., [], np.zeros((0, 0), int))
         some = doubtful[:1]
         while len(some) < min(TOGETHER, len(doubtful)):
-            worth,ways,some = max((*self.belief.together([*some, i]), [*some, i]) for i in doubtful if i not in some)
+            worth,ways,some = max(((*self.belief.together([*some, i]), [*some, i]) for i in doubtful if i not in some), key=lambda found: found[0])
             if worth > best[0]: best = worth, some, ways
         at = sorted(range(len(best[1])), key=lambda k: best[1][k]) # as they stand in the file
         columns = [self.e.columns[best[1][k]] for k in at]

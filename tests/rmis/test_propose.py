@@ -162,6 +162,10 @@ def test_one_answer_about_several_columns(seed):
     d.tell(q, answer)
     assert d.fields == way and all(d.field[c] == f and d.sure[c] == 1 for c,f in way.items())
 
+def test_questions_that_are_worth_the_same(monkeypatch):
+    monkeypatch.setattr(Belief, 'together', lambda self, some: (1., np.zeros((2, len(some)), int)))
+    assert any(q.about == 'several' for _,q in mute_draft().questions())
+
 def test_nobody_knows_is_not_asked_again_about_several_columns():
     d = mute_draft()
     d.tell(next(q for _,q in d.questions() if q.about == 'several'), None)
