@@ -7,7 +7,7 @@ __all__ = ['app', 'Pairs', 'Out', 'Dialects', 'dialect', 'Commands', 'workbench'
            'compare', 'harmonize', 'comparable', 'propose', 'main']
 
 # %% ../nbs/85_cli.ipynb #b2492dbc
-import os, sys
+import os, shlex, sys
 from pathlib import Path
 from typing import Annotated, Any
 import typer
@@ -265,13 +265,13 @@ def propose(report:Annotated[Path, typer.Argument(metavar='FILE', help='A report
 
     Example: rmn-lora dialect propose unseen.csv --out unseen.yaml
     """
-    from rmn_lora.rmis.propose import ask_by_number, propose as find
+    from rmn_lora.rmis.propose import ask_by_number, network_name, propose as find
+    if (path := out or Path(f'{network_name(report)}.yaml')).exists(): raise ReportError(f'{path} is there already.', 'Name another file with --out.')
     found = find(report, lambda q: ask_by_number(q, typer.echo, lambda text: typer.prompt(text, prompt_suffix='')), questions=questions)
-    path = found.save(out or Path(f'{found.dialect.network}.yaml'))
     _table(['column','is','unit','says','sure'], [(c.name, *found.told_of(c)) for c in found.dialect.columns], right=('sure',))
-    for column,why in found.open.items(): typer.echo(f'Left out: {column}: {why}.')
+    typer.echo(''.join(f'Left out: {column}: {why}.\n' for column,why in found.open.items()), nl=False)
     if unsaid := found.unsaid(): typer.echo(f'Still unknown: {", ".join(unsaid)}. Say what you know when you harmonize, as --given {found.dialect.network}.{unsaid[0]}=…; what is unknown can be compared with nothing.')
-    typer.echo(f'Dialect: {path}\nNext: rmn-lora harmonize {report} --dialect {path} --out tables')
+    typer.echo(f'Dialect: {found.save(path)}\nNext: {shlex.join(["rmn-lora", "harmonize", str(report), "--dialect", str(path), "--out", "tables"])}')
 
 # %% ../nbs/85_cli.ipynb #ec9e311e
 def main():

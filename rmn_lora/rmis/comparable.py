@@ -46,14 +46,15 @@ def kinds(
     run:HarmonizeRun,
     metric:str='sales',
     dialects:Mapping[str, Dialect]|None=None, # By network
-) -> pl.DataFrame: # network, the descriptors of `KIND`, rows, spend (with that of the rows that leave the figure blank), blank, value
+) -> pl.DataFrame: # network, the descriptors of `KIND`, rows, spend (with that of the rows that leave the figure blank), blank, value, and unpaid: that of rows that tell no spend
     "Every kind of a metric in every network, with the spend of the rows that tell it or could."
     key = ['source_report', 'source_row']
     spend = run.delivery.select(*key, 'spend', 'period_end', paid='currency')
     rows = settled(run, metric).join(spend, on=key).with_columns(currency=pl.coalesce('currency', 'paid')) # a count has the currency of what was paid for it
-    told = rows.group_by(*WHERE, *KIND).agg(rows=pl.len(), spend=pl.col('spend').sum(), value=pl.col('value').sum()).collect(engine='streaming')
+    paid = pl.col('spend').is_not_null()
+    told = rows.group_by(*WHERE, *KIND).agg(rows=paid.sum(), spend=pl.col('spend').sum(), value=pl.col('value').filter(paid).sum(), unpaid=pl.col('value').filter(~paid).sum()).collect(engine='streaming')
     every = pl.concat([told, _blank(run, told, metric, dialects or {})], how='diagonal_relaxed')
-    sums = every.group_by('network', *KIND).agg(pl.col('rows').sum(), pl.col('spend').sum(), pl.col('blank').sum(), pl.col('value').sum())
+    sums = every.group_by('network', *KIND).agg(pl.col('rows').sum(), pl.col('spend').sum(), pl.col('blank').sum(), pl.col('value').sum(), pl.col('unpaid').sum())
     return sums.filter(pl.col('rows') > 0).sort('network', *KIND)
 
 def _known() -> pl.Expr: return pl.all_horizontal([pl.col(c).cast(pl.String).fill_null('unknown') != 'unknown' for c in KIND])
@@ -84,6 +85,7 @@ class Comparable:
     value: Decimal
     spend: Decimal               # under it
     blank: Decimal               # of that, in rows that leave the figure blank
+    unpaid: Decimal              # more of the metric, in rows that tell no spend
     all_spend: Decimal           # in this currency
     naive: float|None            # what a spreadsheet says: each network's largest figure, added, by all spend
     naive_kinds: list[str]       # what that adds
@@ -99,16 +101,18 @@ class Comparable:
 
     def summary(self, strike:Callable[[str], str]=str) -> list[str]: # Lines; what a spreadsheet says goes through `strike`
         "The number, what it covers, and what a spreadsheet would have said."
-        naive = [] if self.naive is None else [f'Your spreadsheet: {strike(f"{self.name} {self.naive:.2f}")}, which adds {(n := len({k.partition(": ")[2] for k in self.naive_kinds}))} kind{"s"[:n > 1]} of {self.metric}:', *(f'  {k}' for k in self.naive_kinds)]
-        if not self.kind: return [*naive, f'No {self.metric} can be compared: of every kind something is unknown.']
+        naive = [] if self.naive is None else [f'Your spreadsheet: {strike(f"{self.name} {self.naive:.2f}")}, which adds {(n := len({k.partition(": ")[2] for k in self.naive_kinds}))} kind{"s"[:n > 1]} of {self.metric}{" in several currencies" * (self.kinds["currency"].drop_nulls().n_unique() > 1)}:', *(f'  {k}' for k in self.naive_kinds)]
+        why = 'of every kind something is unknown' if self.kinds.height else 'no row tells both a figure and what was spent'
+        if not self.kind: return [*naive, f'No {self.metric.replace("_", " ")} can be compared: {why}.']
         told = f'{self.metric.replace("_", " ")} of {self.value:,.2f} on a spend of {self.spend:,.2f} {self.currency}'
         return [*naive, f'What can be presented: {self.name} {"undefined" if self.ratio is None else f"{self.ratio:.2f}"} ({told})', f'  {in_words(self.kind)}', f'  {self.share or 0:.0%} of the spend in {self.currency}: {", ".join(self.networks)}', *self.blanks()]
 
     def blanks(self) -> list[str]:
-        "How much of the spend tells no figure, and what the rest would say."
-        if not self.blank: return []
+        "How much of the spend tells no figure, what the rest would say, and what tells no spend."
+        unpaid = [f'  {self.unpaid:,.2f} more of {self.metric.replace("_", " ")} stands in rows that tell no spend, and is left out'] if self.unpaid else []
+        if not self.blank: return unpaid
         rest = f'{float(self.value / (self.spend - self.blank)):.2f}' if self.spend > self.blank else 'undefined'
-        return [f'  {self.blank:,.2f} of it was spent in rows that leave {self.metric.replace("_", " ")} blank; of the others alone it is {rest}']
+        return [*unpaid, f'  {self.blank:,.2f} of it was spent in rows that leave {self.metric.replace("_", " ")} blank; of the others alone it is {rest}']
 
     def __repr__(self) -> str: return '\n'.join(self.summary())
 
@@ -173,13 +177,14 @@ def comparable(
     told = kinds(run, metric, known)
     spent = run.delivery.group_by('network', 'currency').agg(pl.col('spend').sum()).sort('network', 'currency').collect(engine='streaming')
     money = spent.drop_nulls('currency').group_by('currency').agg(pl.col('spend').sum()).sort('spend', 'currency')
+    if spent.is_empty(): raise ReportError('No row of these reports could be read.', 'Harmonize them, and look at what was quarantined.')
     if money.is_empty(): raise ReportError('No report says the currency of its spend.', 'Give it, as in --given criteo.currency=USD.')
     currency,total = money.row(-1)
     kind,inside = _slice(told, currency)
-    whole = told.filter(~pl.col('ntb').fill_null(False)).group_by('network', *(c for c in KIND if c not in ('final', 'currency'))).agg(pl.col('value').sum())
+    whole = told.filter(~pl.col('ntb').fill_null(False)).group_by('network', *(c for c in KIND if c not in ('final', 'currency'))).agg((pl.col('value') + pl.col('unpaid')).sum().alias('value'))
     largest = whole.sort('value', *whole.columns[:-1], descending=True).unique('network', keep='first', maintain_order=True).sort('network')
-    spend,(value,under,blank) = spent['spend'].sum(), inside.select(pl.col('value', 'spend', 'blank').sum()).row(0)
-    return Comparable(metric, currency, kind, sorted(inside['network'].unique()), value, under, blank, total,
+    spend,(value,under,blank,unpaid) = spent['spend'].sum(), inside.select(pl.col('value', 'spend', 'blank', 'unpaid').sum()).row(0)
+    return Comparable(metric, currency, kind, sorted(inside['network'].unique()), value, under, blank, unpaid, total,
         float(largest['value'].sum() / spend) if spend else None, [f'{r["network"]}: {in_words(r)}' for r in largest.rows(named=True)], _others(told, metric, kind, inside, spent, known), told)
 
 # %% ../../nbs/13b_rmis.comparable.ipynb #00fbebab

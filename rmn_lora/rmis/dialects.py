@@ -147,6 +147,7 @@ def load_dialect(
     if path.suffix in ('.yaml', '.yml') and path.exists(): return _read(path.resolve())
     if (own := FOLDER/f'{name}.yaml').exists(): return _read(own)
     if name in _aliases(): return load_dialect(_aliases()[name])
+    if path.suffix in ('.yaml', '.yml') or len(path.parts) > 1: raise ReportError(f'There is no dialect {str(name)!r}: {"the file is not there" if not path.exists() else "a dialect is a YAML file"}.', 'rmn-lora dialect propose writes one.')
     near = get_close_matches(str(name), _aliases(), 1)
     raise ReportError(f'No dialect is called {str(name)!r}.', f'Did you mean {near[0]!r}?' if near else f'There are {", ".join(list_dialects())}.')
 

@@ -6,6 +6,7 @@
 __all__ = ['SURE', 'TOGETHER', 'CALLED', 'Ask', 'MATCHED', 'ABOUT_FIGURES', 'called', 'Question', 'Draft']
 
 # %% ../../nbs/11m_rmis.draft.ipynb #d03dff02
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ReportError
-from .describe import add_up, contradictions, currency_of, date_order, descriptors, money_units
+from .describe import add_up, contradictions, currency_of, date_order, descriptors, may_be_currency, money_units
+from .dialects import Stated
 from .belief import METHODS, Weights, assign, believe, is_mute
 from .meaning import FIELDS, KIND_OF, Evidence
 from .names import read_name
@@ -34,7 +36,7 @@ class Question:
     text: str
     columns: tuple[str, ...]         # that the answer decides
     choices: dict[str, Any]          # what can be answered → what that means
-    about: str                       # field, several (fields), money, order, or a descriptor
+    about: str                       # field, several (fields), money, currency, order, or a descriptor
 
 Ask = Callable[[Question], str|None] # one of the question's choices; None: nobody knows
 
@@ -67,7 +69,8 @@ class Draft:
         self.money = [c for c,f in self.field.items() if KIND_OF[f] == 'money']
         self.days = [c for c,f in self.field.items() if KIND_OF[f] == 'date']
         codes = {v for c,f in self.field.items() if f == 'currency' for v in e.values.rows[c].drop_nulls().str.to_uppercase().unique()}
-        self.currency = None if codes else currency_of(e, self.money)
+        self.currency = None if codes else Stated(value=self.facts['currency'], status='inferred', why='told') if 'currency' in self.facts else currency_of(e, self.money)
+        self.currencies = () if codes or self.currency else may_be_currency(e, self.money)
         known = codes.pop() if len(codes) == 1 else self.currency.value if self.currency else None
         self.units = {c: u or self.facts.get('money') for c,u in money_units(e, self.money, known).items()}
         self.order,self.orders = date_order(e, self.days)
@@ -124,6 +127,10 @@ class Draft:
         yield best[0], Question(f'What are {", ".join(columns[:-1])} and {columns[-1]}, together?', tuple(columns), choices, 'several')
 
     def _about_writing(self) -> Iterator[tuple[float, Question]]:
+        e = self.e
+        if self.currencies and 'currency' not in self.passed:
+            example = next(v for c in self.money for v in e.values.rows[c].drop_nulls() if re.search(r'[$€£¥]', v))
+            yield len(self.money) + .5, Question(f'Amounts are written as {example}. Which currency is that?', tuple(self.money), {c: c for c in self.currencies}, 'currency')
         if (whole := [c for c,u in self.units.items() if u is None]) and 'money' not in self.passed:
             example = next(iter(self.e.values.rows[whole[0]].drop_nulls()), '')
             yield float(len(whole)), Question(f'Amounts have no decimals: {whole[0]} is {example}. In what are they written?', tuple(whole), {'cents': 'cents', 'whole units of the currency': 'currency', 'millionths': 'micros'}, 'money')

@@ -131,6 +131,12 @@ def date_in(path:Path) -> date|None:
         except ValueError: pass
     return None
 
+# %% ../../nbs/12_rmis.harmonize.ipynb #d602a202
+def _odd_days(files:Iterable[FileResult], as_of:Any) -> list[str]: # Notes
+    "Name reports that were pulled before their first day, or whose path should hold a date and does not."
+    early = [f'{f.report} is said to be pulled on {f.as_of}, before its first day, {f.first}.' for f in files if f.as_of and f.first and f.as_of < f.first]
+    return early + [f'{f.report} has no date in its path: it is not known when it was pulled.' for f in files if as_of == 'name' and not f.as_of and f.first]
+
 # %% ../../nbs/12_rmis.harmonize.ipynb #28d69d61
 class DataHarmonizer:
     "Turns reports of any known network into the canonical tables."
@@ -179,7 +185,8 @@ class DataHarmonizer:
         labels,part,run = _labels(reports), _beside(out)[0], HarmonizeRun(out)
         if lost := [n for n in self.given if _is_report(n) and n not in labels]: raise ReportError(f'Something is given for {lost[0]!r}, which is none of the reports.', f'They are {", ".join(labels[:8])}.')
         shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
+        try: part.mkdir(parents=True)
+        except OSError as e: raise ReportError(f'{out} cannot be made: {e.strerror}.', 'Choose another folder for the tables.') from e
         try:
             for i,((path,member),name) in enumerate(zip(reports, labels)):
                 stem = re.sub(r'\W', '_', path.name.split('.')[0]) # no pattern
@@ -190,7 +197,7 @@ class DataHarmonizer:
             _only_beside(run, dict(zip(labels, reports)))
             if not run.files: raise ReportError(' '.join(run.refused.values()) if len(reports) == 1 else 'No report could be read: ' + '; '.join(f'{n}: {w}' for n,w in run.refused.items()))
             shutil.rmtree(part/'suspects')
-            run.notes += [*(f.note for f in run.files if f.note), *restate(part, run.files)]
+            run.notes += [*(f.note for f in run.files if f.note), *_odd_days(run.files, self.as_of), *restate(part, run.files)]
             (part/'run.json').write_text(json.dumps({'files': [asdict(f) for f in run.files], 'refused': run.refused, 'notes': run.notes}, indent=1), encoding='utf-8')
             _swap(part, out)
         finally: shutil.rmtree(part, ignore_errors=True)

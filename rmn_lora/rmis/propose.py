@@ -62,6 +62,7 @@ class Proposal:
         "Write the dialect; beside it, if somebody answered, a training row: these rows mean this."
         path = Path(path)
         if path.exists(): raise ReportError(f'{path} is there already.', 'Name another file.')
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(as_yaml(self.dialect), encoding='utf-8')
         if self.told: path.with_suffix('.rows.jsonl').write_text(json.dumps(training_row(self), ensure_ascii=False) + '\n', encoding='utf-8')
         return path
@@ -167,6 +168,7 @@ def read_report(
 ) -> Evidence: # Raises `ReportError` where it is no table of figures
     "What there is to know of a report before any name is compared."
     path = Path(path)
+    if not path.is_file(): raise ReportError(f'There is no report {str(path)!r}.', 'Name a file.')
     with TemporaryDirectory() as scratch:
         held = members(path)
         if len(held) > 1: raise ReportError(f'{path.name} holds {len(held)} reports: {", ".join(held[:5])}.', 'Save the one that is meant as a file of its own.')
@@ -182,7 +184,7 @@ def read_report(
 def network_name(path:Path) -> str:
     "A key for a dialect, from a file's name; never one that is shipped."
     name = re.sub(r'\W+', '_', path.name.partition('.')[0]).strip('_').lower() or 'report'
-    return f'{name}_proposed' if name in list_dialects() else name
+    return f'{name}_proposed' if any(name in (d.network, *d.aliases) for d in map(load_dialect, list_dialects())) else name
 
 # %% ../../nbs/11n_rmis.propose.ipynb #a86ff0dc
 def ask_by_number(

@@ -125,7 +125,7 @@ ZEROS = '0' * 14
 def read_gtin(raw:pl.Expr) -> pl.Expr:
     "GTIN-8, -12, -13 or -14 → 14 digits, null unless the check digit holds."
     text = raw.str.strip_chars().str.zfill(14)
-    return pl.when((text.str.len_bytes() == 14) & check_digit_holds(text) & (text != ZEROS)).then(text)
+    return pl.when(text.str.contains(r'^\d{14}$') & check_digit_holds(text) & (text != ZEROS)).then(text)
 
 def is_whole_upc(raw:pl.Expr) -> pl.Expr:
     "Whether 12 digits would be a UPC with its check digit."
@@ -189,7 +189,7 @@ def read(
     return text
 
 # %% ../../nbs/11b_rmis.values.ipynb #5c47df74
-WHY = {'date': 'not a date in this order: {}', 'timestamp': 'not a date or a time', 'moment': 'not a moment with its offset, as 2026-09-30T12:00:00Z', 'scope': 'none of onsite, offsite, in_store', 'gtin': 'not a GTIN, or its check digit is wrong', 'upc': 'not a UPC without its check digit', DOUBTFUL: 'not a UPC without its check digit, or 12 digits that may have it', 'code': 'not a three-letter code', 'serial': "not a date but a spreadsheet's count of days: format the column as a date",
+WHY = {'date': 'not a date in this order: {} (date_order says another)', 'timestamp': 'not a date or a time', 'moment': 'not a moment with its offset, as 2026-09-30T12:00:00Z', 'scope': 'none of onsite, offsite, in_store', 'gtin': 'not a GTIN, or its check digit is wrong', 'upc': 'not a UPC without its check digit', DOUBTFUL: 'not a UPC without its check digit, or 12 digits that may have it', 'code': 'not a three-letter code', 'serial': "not a date but a spreadsheet's count of days: format the column as a date",
        'id': 'a spreadsheet has rounded this id', 'count': 'not a whole number of at least 0', 'number': 'not a number that can be read in only one way'}
 
 

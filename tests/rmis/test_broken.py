@@ -183,7 +183,7 @@ ACCEPTED = { # file, its text or bytes, rows in, rows quarantined, a word of the
     'two kinds of line end': ('w.csv', HEAD.replace('\n', '\r\n') + ROW + ROW.replace('\n', '\r\n') + ROW, 3, 0, ''),
     'three kinds of line end': ('w.csv', HEAD + ROW + ROW.replace('\n', '\r') + ROW, 2, 1, 'more fields'),
     'separators of three kinds': ('w.csv', HEAD + ROW + ROW.replace(',', ';') + ROW.replace(',', '\t') + ROW, 4, 2, 'fewer fields'),
-    'another separator than the header': ('w.csv', HEAD.replace(',', ';') + ROW * 3, 3, 3, 'not a date'),
+    'another separator than the header': ('w.csv', HEAD.replace(',', ';') + ROW * 3, 3, 3, 'fewer fields'),
     'quotes within a value': ('w.csv', HEAD + ROW.replace('5551', '12" pipe') + ROW.replace('5551', '"say ""hi"""') + ROW.replace('5551', 'a "b" c') + ROW, 4, 1, 'quote is not closed'),
     'text beside quotes': ('w.csv', HEAD + ROW.replace('5551', '"abc"def') + ROW, 2, 1, 'beside a quoted'),
     'a quote is opened on every line': ('w.csv', HEAD + ROW.replace('5551', '"5551') * 3000, 3000, 3000, 'quote is not closed'),

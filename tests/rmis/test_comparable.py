@@ -21,7 +21,7 @@ UBER = 'start_time,ad_account_id,campaign_id,ad_group_id,item_gtin,currency_code
 def run_of(tmp_path, rows):
     "A run from rows: network, spend, currency, and claims (value, changes of LIKE)."
     for t in ('delivery', 'attributed'): (tmp_path/t).mkdir(parents=True, exist_ok=True)
-    delivery = [dict(source_report='r', source_row=k, network=n, event_date=date(2026, 9, 1), spend=D(s), currency=c) for k,(n,s,c,_) in enumerate(rows)]
+    delivery = [dict(source_report='r', source_row=k, network=n, event_date=date(2026, 9, 1), spend=None if s is None else D(s), currency=c) for k,(n,s,c,_) in enumerate(rows)]
     claims = [dict(source_report='r', source_row=k, network=n, event_date=date(2026, 9, 1), metric='sales', value=D(v)) | LIKE | {'currency': c} | change for k,(n,_,c,told) in enumerate(rows) for v,change in told]
     for t,data,schema in (('delivery', delivery, DELIVERY), ('attributed', claims, ATTRIBUTED)):
         pl.DataFrame([{c: r.get(c) for c in schema} for r in data], schema=schema).write_parquet(tmp_path/t/'r.parquet')
@@ -33,30 +33,31 @@ CHANGES = st.fixed_dictionaries({}, optional={'window_days': st.sampled_from([7,
 def what(change): return tuple(v for c,v in (LIKE | change).items() if c not in ('currency', 'final'))
 
 @settings(max_examples=80)
-@given(st.lists(st.tuples(st.sampled_from(NETWORKS), st.integers(0, 50), st.sampled_from(['USD', 'USD', 'EUR']), st.lists(st.tuples(st.integers(0, 99), CHANGES), max_size=3, unique_by=lambda t: tuple(sorted(t[1].items(), key=str)))), min_size=1, max_size=8))
+@given(st.lists(st.tuples(st.sampled_from(NETWORKS), st.none() | st.integers(0, 50), st.sampled_from(['USD', 'USD', 'EUR']), st.lists(st.tuples(st.integers(0, 99), CHANGES), max_size=3, unique_by=lambda t: tuple(sorted(t[1].items(), key=str)))), min_size=1, max_size=8))
 def test_no_other_kind_covers_more(tmp_path_factory, rows):
     rows = [(n, s, c, list({what(change): (v, change) for v,change in told}.values())) for n,s,c,told in rows] # one value for what is told
     found = comparable(run_of(tmp_path_factory.mktemp('c'), rows))
-    by_currency = {c: sum(r[1] for r in rows if r[2] == c) for c in {r[2] for r in rows}}
+    by_currency = {c: sum(r[1] or 0 for r in rows if r[2] == c) for c in {r[2] for r in rows}}
     assert found.all_spend == by_currency[found.currency] == max(by_currency.values())
     sums = {}
     for network,spend,currency,told in rows:
         for value,change in told:
             kind = LIKE | {'currency': currency} | change
             if None in kind.values() or 'unknown' in kind.values() or kind['ntb'] or currency != found.currency: continue
+            if spend is None: continue # what was sold in a row that tells no spend is no part of a ratio
             s = sums.setdefault(tuple(kind[c] for c in KIND), [0, 0, set()])
             s[0] += spend; s[1] += value; s[2].add(network)
     for network,currency,w in {(n, found.currency, what(change)) for n,_,_,told in rows for _,change in told}: # rows that leave blank what others of the network tell
-        mine = [(s, [change for _,change in told if what(change) == w]) for n,s,c,told in rows if (n, c) == (network, currency)]
+        mine = [(s or 0, [change for _,change in told if what(change) == w]) for n,s,c,told in rows if (n, c) == (network, currency)]
         finals = {(LIKE | change[0])['final'] for _,change in mine if change}
         kind = LIKE | dict(zip([c for c in LIKE if c not in ('currency', 'final')], w)) | {'currency': currency, 'final': finals.pop() if len(finals) == 1 else None}
-        if (key := tuple(kind[c] for c in KIND)) in sums and any(n == network and c == currency and (LIKE | change)['final'] == kind['final'] and what(change) == w for n,_,c,told in rows for _,change in told): sums[key][0] += sum(s for s,change in mine if not change)
+        if (key := tuple(kind[c] for c in KIND)) in sums and any(n == network and c == currency and (LIKE | change)['final'] == kind['final'] and what(change) == w for n,s,c,told in rows for _,change in told if s is not None): sums[key][0] += sum(s for s,change in mine if not change)
     if not sums: assert found.kind is None and found.networks == [] and found.ratio is None
     else:
         mine = sums[tuple(found.kind[c] for c in KIND)]
         assert [found.spend, found.value, found.networks] == [mine[0], mine[1], sorted(mine[2])] and mine[0] == max(s[0] for s in sums.values())
         assert found.ratio == (pytest.approx(mine[1] / mine[0]) if mine[0] else None)
-    assert found.others['spend'].sum() + found.spend == sum(r[1] for r in rows) # every unit of spend is inside, or told of
+    assert found.others['spend'].sum() + found.spend == sum(r[1] or 0 for r in rows) # every unit of spend is inside, or told of
     found.summary(), repr(found)
 
 def harmonize(tmp_path, **reports):
@@ -72,6 +73,13 @@ def test_a_ratio_is_never_averaged_and_the_usual_window_is_taken(tmp_path):
     orders = comparable(run, 'orders')
     assert (orders.networks, orders.value, orders.spend) == (['amazon_sponsored_products'], 9, 90) and orders.others['tells'].to_list() == ['no such figure']
     assert 'orders per USD 0.10' in orders.summary()[2]
+
+def test_sales_without_spend_are_left_out_and_told_of(tmp_path):
+    found = comparable(harmonize(tmp_path, as_of='2026-12-01', w=WALMART + '2026-09-01,1,5,100,10,10.00,40.00,50.00\n2026-09-01,1,6,100,10,,7.00,9.00\n'))
+    assert (found.value, found.spend, found.unpaid, found.ratio, found.naive) == (40, 10, 7, 4., 5.9)
+    assert '  7.00 more of sales stands in rows that tell no spend, and is left out' in found.summary()
+    nothing = comparable(harmonize(tmp_path, as_of='2026-12-01', w=WALMART.replace('adSpend', 'other') + '2026-09-01,1,5,100,10,10.00,40.00,50.00\n'))
+    assert nothing.kind is None and nothing.summary()[-1] == 'No sales can be compared: no row tells both a figure and what was spent.'
 
 def test_what_the_others_need(tmp_path):
     run = harmonize(tmp_path, as_of='2026-12-01', given={'criteo': {'window_days': 30, 'currency': 'USD'}}, w=WALMART.replace('14days', '3days') + '2026-09-01,1,5,100,10,10.00,40.00,50.00\n',

@@ -162,6 +162,25 @@ def test_one_answer_about_several_columns(seed):
     d.tell(q, answer)
     assert d.fields == way and all(d.field[c] == f and d.sure[c] == 1 for c,f in way.items())
 
+def test_a_sign_of_several_currencies_is_asked_about(unseen, tmp_path):
+    frame().with_columns(pl.format('${}', 'Media Cost'), pl.format('${}', 'Revenue 7d'), pl.format('${}', 'Revenue 14d')).write_csv(tmp_path/'a.csv')
+    asked = []
+    p = propose(tmp_path/'a.csv', lambda q: asked.append(q) or ('CAD' if q.about == 'currency' else None), questions=1)
+    assert asked[0].about == 'currency' and list(asked[0].choices)[:2] == ['USD', 'CAD'] and p.dialect.currency.value == 'CAD'
+    run = DataHarmonizer(dialects=[p.save(tmp_path/'a.yaml')]).harmonize(tmp_path/'a.csv', tmp_path/'out', quiet=True)
+    assert run.quarantined == 0 and set(run.delivery.collect()['currency']) == {'CAD'}
+    propose(tmp_path/'a.csv', lambda q: asked.append(q), questions=3)
+    assert [q.about for q in asked].count('currency') == 2
+
+def test_a_name_that_a_network_has_already(tmp_path):
+    frame().write_csv(tmp_path/'criteo.csv')
+    assert propose(tmp_path/'criteo.csv').dialect.network == 'criteo_proposed'
+
+def test_no_report_and_a_place_that_is_not_there(unseen, tmp_path):
+    with pytest.raises(ReportError, match='There is no report'): propose(tmp_path/'none.csv')
+    with pytest.raises(ReportError, match='There is no report'): propose(tmp_path)
+    assert propose(unseen).save(tmp_path/'new/folder/a.yaml').exists()
+
 def test_questions_that_are_worth_the_same(monkeypatch):
     monkeypatch.setattr(Belief, 'together', lambda self, some: (1., np.zeros((2, len(some)), int)))
     assert any(q.about == 'several' for _,q in mute_draft().questions())

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rmn_lora.errors import ReportError
 from rmn_lora.rmis import copies, lanes
+from rmn_lora.rmis.dialects import load_dialect
 from rmn_lora.rmis.harmonize import DataHarmonizer, load_run
 from rmn_lora.rmis.reports import LINE, open_report
 
@@ -85,6 +86,15 @@ def test_lines_are_counted_past_a_line_break_in_quotes(tmp_path):
 def test_a_short_row_is_seen_beside_a_line_break_in_quotes(tmp_path):
     run = harmonize(tmp_path, BREAK + ROW + '2026-09-01,100,5551,1000,10,12\n' + ROW)
     assert aside(run, 'line', 'reason', 'row') == [(5, 'fewer fields than the 8 of the header', '2026-09-01,100,5551,1000,10,12')]
+
+def test_a_short_row_is_seen_where_the_last_columns_are_mostly_blank(tmp_path):
+    rows = [ROW.replace('40.00,2', ',')] * 1200 + [ROW] * 5 + [ROW.replace(',40.00,2', ''), ROW.replace(',40.00,2\n', ',\n')]
+    run = harmonize(tmp_path, HEAD + ''.join(r.replace('5551', str(k)) for k,r in enumerate(rows)))
+    assert aside(run, 'line', 'reason') == [(n, 'fewer fields than the 8 of the header') for n in (1207, 1208)] and run.repaired == 0
+
+def test_marks_of_inches_are_no_quotes(tmp_path):
+    head,row = HEAD.replace('itemId', 'itemId,itemName,more'), ROW.replace('5551', '5551,TV 5" x,P 6" z').replace('40.00,2', '40.00,')
+    assert harmonize(tmp_path, head + row + row.replace('P 6" z', '"P, 6"" 7"" z"').replace('5" x', '5 x')).quarantined == 0
 
 @pytest.mark.parametrize('end', ['\n', '\r\n', ''])
 def test_a_row_that_ends_in_blanks_is_not_short(tmp_path, monkeypatch, end):
@@ -474,9 +484,9 @@ def test_an_open_quote_does_not_hide_a_total(tmp_path):
 DAYS = HEAD + ROW.replace('5551', '5552') + ROW + ROW.replace('09-01', '09-02')
 
 @pytest.mark.parametrize(('total', 'reason'), [
-    ('2026-09-01,Total,,2000,20,25.00,80.00,4\n', 'a row of totals: each figure is the sum of the others of its days'),
-    ('2026-09-01,,Grand total,2000,20,25.01,80.00,4\n', 'a row of totals: each figure is the sum of the others of its days'), # amounts that were rounded after they were added
-    ('2026-09-02,TOTAL,,3000,30,37.50,120.00,6\n', 'a row of totals: each figure is the sum of the others of its days')]) # of all days, on the last
+    ('2026-09-01,Total,,2000,20,25.00,80.00,4\n', 'a row of totals: each figure is the sum of others of its days'),
+    ('2026-09-01,,Grand total,2000,20,25.01,80.00,4\n', 'a row of totals: each figure is the sum of others of its days'), # amounts that were rounded after they were added
+    ('2026-09-02,TOTAL,,3000,30,37.50,120.00,6\n', 'a row of totals: each figure is the sum of others of its days')]) # of all days, on the last
 def test_a_total_with_a_day_is_no_campaign(tmp_path, total, reason):
     run = harmonize(tmp_path, DAYS + total)
     assert aside(run, 'line', 'reason') == [(5, reason)] and run.delivery.collect()['impressions'].sum() == 3000
@@ -485,6 +495,52 @@ def test_a_total_with_a_day_is_no_campaign(tmp_path, total, reason):
 def test_a_campaign_may_be_called_total(tmp_path, row):
     run = harmonize(tmp_path, DAYS + row)
     assert run.quarantined == 0 and 'Total' in run.delivery.collect()['campaign_id'].to_list()
+
+LEVELS = 'date,campaignId,adGroupId,itemId,numAdsShown,numAdsClicks,adSpend\n'
+LEAVES = '2026-09-01,1,11,5,100,10,10.00\n2026-09-01,1,11,6,200,20,20.10\n2026-09-01,1,12,5,50,5,5.00\n2026-09-01,1,12,7,50,1,1.00\n2026-09-01,2,21,5,70,7,7.00\n'
+
+def test_subtotals_are_put_aside_under_whatever_name(tmp_path):
+    totals = '2026-09-01,1,11,,300,30,30.10\n2026-09-01,1,12,,100,6,6.00\n2026-09-01,1,,,400,36,36.10\n2026-09-01,,,,470,43,43.10\n2026-09-01,Alles,,,470,43,43.10\n'
+    run = harmonize(tmp_path, LEVELS + LEAVES + totals)
+    assert [line for line, in aside(run, 'line')] == [7, 8, 9, 10, 11] and run.delivery.collect()['impressions'].sum() == 470
+
+@pytest.mark.parametrize('row', ['2026-09-01,1,11,,300,30,30.20\n', '2026-09-01,2,21,,70,7,7.00\n', '2026-09-02,1,11,,300,30,30.10\n', '2026-09-01,3,31,,40,4,4.00\n', '2026-09-01,1,12,,100,0,0.00\n'])
+def test_a_row_without_an_item_may_be_a_row(tmp_path, row):
+    run = harmonize(tmp_path, LEVELS + LEAVES + row)
+    assert run.quarantined == 0 and run.delivery.collect()['impressions'].sum() == 470 + int(row.split(',')[4])
+
+@pytest.mark.parametrize('kept', ['numAdsShown,adSpend', 'date,numAdsShown'])
+def test_what_a_report_lacks_is_said(tmp_path, kept):
+    frame = pl.read_csv((HEAD + ROW).encode(), infer_schema=False).select(['itemId', 'attributedSales14days', *kept.split(',')])
+    run = harmonize(tmp_path, frame.write_csv())
+    assert run.notes == ['w.csv has no date: its rows have no day.' if 'Spend' in kept else 'w.csv has no adSpend: what was spent is not known.']
+
+def test_a_day_of_pulling_that_cannot_be_is_told_of(tmp_path):
+    assert harmonize(tmp_path, HEAD + ROW, as_of='1999-01-01').notes == ['w.csv is said to be pulled on 1999-01-01, before its first day, 2026-09-01.']
+    assert harmonize(tmp_path, HEAD + ROW, as_of='name').notes == ['w.csv has no date in its path: it is not known when it was pulled.']
+
+def test_amounts_that_may_be_thousands_are_told_of(tmp_path):
+    text = CRITEO.replace(',', ';').replace('4.00', '4,000')
+    run = harmonize(tmp_path, text.format('1,234', 2))
+    assert run.notes[0].startswith("w.csv writes amounts as 1,234, which were read as thousands (decimal=',' says otherwise)") and run.delivery.collect()['spend'].item() == 1234
+    assert float(harmonize(tmp_path, text.format('1,234', 2), given={'criteo': {'decimal': ','}}).delivery.collect()['spend'].item()) == 1.234
+    assert not any('thousands' in n for n in harmonize(tmp_path, text.replace('4,000', '4.00').format('1,234', 2)).notes + harmonize(tmp_path, CRITEO.format('"1,234"', 2)).notes)
+
+@pytest.mark.parametrize(('name', 'value', 'good'), [('window_days', -1, False), ('window_days', 0, False), ('window_days', 1, True), ('restated_days', 0, True), ('restated_days', -1, False), ('window_days', 401, False)])
+def test_days_that_can_be_given(name, value, good):
+    from rmn_lora.rmis.plan import check_given
+    dialect = load_dialect('target' if name == 'restated_days' else 'criteo')
+    try: check_given(dialect, {name: value})
+    except ReportError as e: assert not good or 'its dialect says' in str(e)
+    else: assert good
+
+def test_a_place_for_tables_that_is_none(tmp_path):
+    (tmp_path/'w.csv').write_text(HEAD + ROW)
+    with pytest.raises(ReportError, match='cannot be made: Not a directory'): DataHarmonizer().harmonize(tmp_path/'w.csv', tmp_path/'w.csv/tables', quiet=True)
+
+@pytest.mark.parametrize(('name', 'why'), [('nope.yaml', 'the file is not there'), ('some/where', 'the file is not there')])
+def test_a_dialect_that_is_not_there(name, why):
+    with pytest.raises(ReportError, match=why): load_dialect(name)
 
 def test_a_nameless_sum_may_be_off_by_its_rounding(tmp_path):
     assert aside(harmonize(tmp_path, CAMPAIGNS + THREE + ',70,6,35.01,5,5,100\n'), 'line') == [(5,)]
@@ -497,6 +553,35 @@ def test_a_file_that_was_appended_to_says_so(tmp_path):
     run = harmonize(tmp_path, HEAD + ROW + ROW.replace('5551', '5552') + HEAD + ROW.replace('5551', '5552') + ROW.replace('5551', '5553'))
     assert run.rows_out == 4 and run.notes == ['w.csv tells 1 row again, word for word (line 5 is line 3). All were kept, so their figures add up; take out what is there by mistake.']
     assert not harmonize(tmp_path, HEAD + ROW + ROW.replace('5551', '5552')).notes
+
+def test_null_is_not_0_where_rows_are_told_again(tmp_path):
+    assert not harmonize(tmp_path, HEAD + ROW.replace('40.00,2', ',') + ROW.replace('40.00,2', '0,0')).notes
+
+@pytest.mark.parametrize(('one', 'other'), [('Clicks', 'Impressions'), ('Conversions', 'Unit Sales')])
+def test_rows_of_other_figures_are_not_the_same_again(tmp_path, one, other):
+    for name,column in (('a', one), ('b', other)): (tmp_path/f'{name}.csv').write_text(f'Campaign,{column},Ad Spend,Sales Revenue\nA,5,1.00,9\nB,2,3.00,4\n')
+    run = DataHarmonizer().harmonize([tmp_path/'a.csv', tmp_path/'b.csv'], tmp_path/'out', network='epsilon_citrusad', quiet=True)
+    assert run.superseded_rows == 0 and run.rows_out == 4
+    (tmp_path/'b.csv').write_text('Campaign,Ad Spend,Clicks,Sales Revenue\nA,1.00,5,9\nB,3.00,2,4\n'.replace('Clicks', one))
+    assert DataHarmonizer().harmonize([tmp_path/'a.csv', tmp_path/'b.csv'], tmp_path/'out', network='epsilon_citrusad', quiet=True).superseded_rows == 2
+
+@pytest.mark.parametrize(('name', 'column', 'own'), [('currency', 'currency_code', 'USD'), ('account_id', 'ad_account_id', '77')])
+def test_what_is_given_stands_where_a_column_is_blank(tmp_path, name, column, own):
+    head = f'day_of,campaign_id,{column},impressions,clicks,ad_spend\n'
+    rows = [f'2026-01-01,{k},{own if k % 3 else ""},{" 10 " if k > 8 else 10},1,1.00\n' for k in range(12)]
+    run = harmonize(tmp_path, head + ''.join(rows), given={'uber': {name: 'EUR'}})
+    assert run.delivery.sort('source_row').collect()[name].to_list() == [own if k % 3 else 'EUR' for k in range(12)] and run.repaired == 3
+
+@pytest.mark.parametrize('retailers', [['Target', 'Target', 'Tesco'], ['', '', ''], ['Target', '', 'Tesco'], ['Kroger'] * 3])
+def test_a_given_retailer_beside_a_column_of_them(tmp_path, retailers):
+    text = 'date,campaignId,retailerName,impressions,clicks,spend,attributedSales\n' + ''.join(f'2026-01-01,{k},{r},1,1,1,2\n' for k,r in enumerate(retailers))
+    run = harmonize(tmp_path, text, given={'criteo': {'retailer': 'Kroger'}})
+    for table in (run.delivery, run.attributed): assert table.sort('source_row').collect()['retailer'].to_list() == [r or 'Kroger' for r in retailers]
+
+@pytest.mark.parametrize(('code', 'want'), [('-', None), ('+', 'aside'), ('+4006381333931', 'aside'), ('-4006381333931', 'aside'), ('4006381333931', '04006381333931')])
+def test_a_code_with_a_sign_is_none(tmp_path, code, want):
+    run = harmonize(tmp_path, f'day_of,campaign_id,item_gtin,impressions,clicks,ad_spend\n2026-01-01,1,{code},10,1,1\n')
+    assert run.quarantined == (want == 'aside') and run.delivery.collect()['gtin14'].to_list() == ([] if want == 'aside' else [want])
 
 @pytest.mark.parametrize('pile', [1, 3, 7, 1000])
 def test_rows_told_again_are_counted_in_piles(tmp_path, monkeypatch, pile):
