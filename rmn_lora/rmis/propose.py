@@ -22,7 +22,7 @@ from ..errors import ReportError
 from .belief import load_weights
 from .describe import unit_of
 from .dialects import Column, Dialect, list_dialects, load_dialect
-from .draft import SURE, Ask, Draft, Question, called
+from .draft import Ask, Draft, Question, called
 from .evidence import MOST, Values, sample
 from .meaning import FIELDS, Evidence
 from .names import Lexicon
@@ -127,7 +127,7 @@ def _columns(d:Draft, lost:dict[str, str]) -> tuple[Column, ...]:
 def _why_open(d:Draft, column:str) -> str:
     "What a column that stays doubtful may be."
     if column in d.clash: return f'{called(d.field[column])}, but not those of {d.clash[column]}; what else is not known'
-    if d.sure[column] >= SURE: return f'{called(d.field[column])}, but {"in which unit" if column in d.money else "in which order its dates are written"} is not known'
+    if d.sure[column] >= d.least: return f'{called(d.field[column])}, but {"in which unit" if column in d.money else "in which order its dates are written"} is not known'
     b = d.belief.shares[d.e.columns.index(column)]
     return 'perhaps ' + ', '.join(f'{called(FIELDS[i])} ({b[i]:.0%})' for i in np.argsort(-b)[:3] if b[i] > .01)
 

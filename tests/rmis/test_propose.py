@@ -9,7 +9,7 @@ from rmn_lora.errors import ReportError
 from rmn_lora.rmis.belief import CHOICES, Belief, believe, fit, is_mute, load_weights, softmax
 from rmn_lora.rmis.dialects import Column, list_dialects, load_dialect
 from rmn_lora.rmis.evidence import Values, relations
-from rmn_lora.rmis.draft import SURE, TOGETHER, Draft
+from rmn_lora.rmis.draft import MUTE, TOGETHER, Draft
 from rmn_lora.rmis.exports import export
 from rmn_lora.rmis.harmonize import DataHarmonizer
 from rmn_lora.rmis.market import Market
@@ -156,7 +156,7 @@ def test_one_answer_about_several_columns(seed):
     d = mute_draft(seed)
     assert is_mute(d.names)
     q = next(q for _,q in d.questions() if q.about == 'several')
-    assert 2 <= len(q.columns) <= TOGETHER and 1 < len(q.choices) <= CHOICES and all(d.sure[c] < SURE for c in q.columns)
+    assert 2 <= len(q.columns) <= TOGETHER and 1 < len(q.choices) <= CHOICES and all(d.sure[c] < d.least == MUTE for c in q.columns)
     assert all(list(way) == list(q.columns) and all(f'{c}: ' in words for c in q.columns) for words,way in q.choices.items())
     answer,way = next(iter(q.choices.items()))
     d.tell(q, answer)
