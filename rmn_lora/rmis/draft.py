@@ -57,7 +57,8 @@ class Draft:
         self.facts: dict[str, Any] = {}              # money, order, or a descriptor, as told
         self.beside: dict[str, str] = {}             # figure → its product match, as told
         self.passed: set[str] = set()                # what nobody knew
-        self.least = MUTE if is_mute(names) else SURE
+        self.mute = is_mute(names)
+        self.least = MUTE if self.mute else SURE
         self.settle()
 
     def settle(self) -> None:
@@ -66,7 +67,7 @@ class Draft:
         self.belief = believe(e, self.names, self.weights, self.fields, self.methods)
         chosen = assign(e, self.belief.shares)
         self.field = {c: FIELDS[f] for c,f in zip(e.columns, chosen)} | self.fields
-        self.sure = dict(zip(e.columns, self.weights.sure(self.belief.shares[np.arange(len(chosen)), chosen], is_mute(self.names)))) | dict.fromkeys(self.fields, 1.)
+        self.sure = dict(zip(e.columns, self.weights.sure(self.belief.shares[np.arange(len(chosen)), chosen], self.mute))) | dict.fromkeys(self.fields, 1.)
         self.money = [c for c,f in self.field.items() if KIND_OF[f] == 'money']
         self.days = [c for c,f in self.field.items() if KIND_OF[f] == 'date']
         codes = {v for c,f in self.field.items() if f == 'currency' for v in e.values.rows[c].drop_nulls().str.to_uppercase().unique()}

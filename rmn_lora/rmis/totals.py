@@ -62,12 +62,15 @@ def subtotals(plan:Plan, rows:pl.LazyFrame, figures:list[str]) -> list[int]: # T
     n,*filled = rows.select(pl.len(), *(pl.col(c).is_not_null().sum().alias(c) for c in names)).collect(engine='streaming').row(0)
     holed = [c for c,k in zip(names, filled) if n / 2 <= k < n]
     if not holed: return []
-    some,found = rows.filter(pl.any_horizontal(pl.col(holed).is_null())).select('source_row', *DAYS, *names, *figures).collect(engine='streaming'), set()
-    whole,several = rows.filter(pl.all_horizontal(pl.col(holed).is_not_null())), pl.sum_horizontal([(pl.col(c) > 0).fill_null(False) for c in figures]) > 1
-    for blank,alike in some.group_by([pl.col(c).is_null() for c in holed]):
+    several = pl.sum_horizontal([(pl.col(c) > 0).fill_null(False) for c in figures]) > 1
+    whole,found = rows.filter(pl.all_horizontal(pl.col(holed).is_not_null())), set()
+    for blank in rows.select(pl.col(c).is_null() for c in holed).unique().collect(engine='streaming').rows():
+        if not any(blank): continue
+        alike = rows.filter(several, *(pl.col(c).is_null() == b for c,b in zip(holed, blank)))
         for by in ([*DAYS, *(c for c in names if c not in {h for h,b in zip(holed, blank) if b})], DAYS):
-            sums = whole.join(alike.lazy().select(by).unique(), on=by, how='semi', nulls_equal=True).group_by(by).agg(_sums(figures)).collect(engine='streaming')
-            found |= set(alike.join(sums, on=by, nulls_equal=True).filter(pl.col('n') > 1, several, _near(figures))['source_row'])
+            sums = whole.join(alike.select(by).unique(), on=by, how='semi', nulls_equal=True).group_by(by).agg(_sums(figures))
+            hits = alike.join(sums, on=by, nulls_equal=True).filter(pl.col('n') > 1, _near(figures)).select('source_row')
+            found |= set(hits.collect(engine='streaming').to_series())
     return sorted(found)
 
 # %% ../../nbs/11d_rmis.totals.ipynb #2113eb7a

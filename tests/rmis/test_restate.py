@@ -137,12 +137,12 @@ def test_a_later_report_that_tells_less_is_told_of(tmp_path):
     run = harmonize(tmp_path, {'a.csv': line(1, 1, 10), 'b.csv': HEAD.replace(',attributedSales14days', '') + line(1, 1, 11)[:-6] + '\n'}, {'a.csv': '2026-09-03', 'b.csv': '2026-09-04'})
     assert told(run) == [('b.csv', 2, 11)] and run.notes == ['b.csv replaces rows of a.csv, and does not tell their attributedSales14days.']
 
-def others(run): return [n for n in run.notes if not n.endswith('its rows have no day.')]
+def dayless(*names): return [f'{n} has no Date: its rows have no day.' for n in names]
 
 def test_reports_without_days_that_share_names_are_told_of(tmp_path):
     month = CITRUS + 'Tea,700,5,4.25,2,3,18.90\nCoffee,10,1,1.00,0,0,0\n'
     run = harmonize(tmp_path, {'a.csv': month, 'b.csv': month.replace('700', '900'), 'c.csv': month, 'd.csv': CITRUS + 'Cocoa,700,5,4.25,2,3,18.90\n'})
-    assert others(run) == ['a.csv and b.csv have no dates and share 2 rows by name; both were kept, so their figures add up. If they cover the same period, leave one out; else give each its date (event_date).']
+    assert run.notes == [*dayless('a.csv', 'b.csv', 'c.csv', 'd.csv'), 'a.csv and b.csv have no dates and share 2 rows by name; both were kept, so their figures add up. If they cover the same period, leave one out; else give each its date (event_date).']
     days = {n: {'event_date': d, 'as_of': '2026-10-01'} for n,d in (('a.csv', '2026-08-01'), ('b.csv', '2026-09-01'), ('c.csv', '2026-07-01'), ('d.csv', '2026-07-01'))}
     assert harmonize(tmp_path, {'a.csv': month, 'b.csv': month.replace('700', '900')}, given={n: days[n] for n in ('a.csv', 'b.csv')}).notes == []
 
@@ -169,7 +169,7 @@ def test_a_table_without_days_beside_one_with_them_is_told(tmp_path):
     (tmp_path/'a.csv').write_text(campaigns + 'Fall,10,1,5.00,1,1,20\n')
     (tmp_path/'b.csv').write_text('Date,' + campaigns + '2026-09-01,Fall,10,1,5.00,1,1,20\n')
     run = DataHarmonizer().harmonize([tmp_path/'a.csv', tmp_path/'b.csv'], tmp_path/'out', quiet=True)
-    assert others(run) == ['a.csv has no dates, and b.csv has: do not add them, unless they cover different periods (then give the first its date, event_date).']
+    assert run.notes == [*dayless('a.csv'), 'a.csv has no dates, and b.csv has: do not add them, unless they cover different periods (then give the first its date, event_date).']
 
 def test_two_accounts_with_campaigns_of_one_name(tmp_path):
     head = 'Date,Campaign Name,UPC,Impressions,Clicks,Spend,Attributed Sales\n'
