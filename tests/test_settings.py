@@ -44,13 +44,13 @@ def test_the_environment_wins_over_the_file(project, monkeypatch):
 
 @pytest.mark.parametrize('key', KEYS)
 def test_every_key_can_be_set_in_the_environment(project, monkeypatch, key):
-    value = {'model.device': 'cuda', 'model.dtype': 'nf4', 'training.threads': '3'}.get(key, 'other')
+    value = {'model.device': 'cuda', 'model.dtype': 'nf4', 'training.threads': '3', 'composition.bank_mb': '3', 'composition.memory_mb': '3', 'composition.idle_minutes': '3'}.get(key, 'other')
     monkeypatch.setenv(f'RMN_{key.replace(".", "_").upper()}', value)
     row = next(r for r in load_settings().rows() if r.key == key)
     assert row.value.endswith(value) and row.source.startswith('RMN_')
 
 @pytest.mark.parametrize('key,value', [('model.device', 'gpu'), ('model.device', 'CPU'), ('model.dtype', 'fp16'), ('training.threads', '-1'), ('training.threads', 'two'),
-                                       ('training.threads', '1.5'), ('paths.runs', ''), ('model.base', '  ')])
+                                       ('training.threads', '1.5'), ('composition.bank_mb', '0'), ('paths.runs', ''), ('model.base', '  ')])
 def test_a_wrong_value_is_refused_naming_all_of_it(project, monkeypatch, key, value):
     section,name = key.split('.')
     e = refused(f'[{section}]\n{name} = {value}\n')

@@ -76,13 +76,18 @@ def _named(what, name):
     if not (isinstance(name,str) and _ID.fullmatch(name)): raise AdapterError(
         f'{what} {name!r} is no valid name.', 'Use 1 to 64 lower-case letters, digits, dots, hyphens and underscores, beginning with a letter or digit.')
 
-def _meant(path):
-    "The (id, version) that the alias file `path` points to."
+def _meanings(path):
+    "Each (id, version) that the alias file `path` has pointed to, the present one first."
     try:
-        id,version = (json.loads(path.read_text(encoding='utf-8'))[k] for k in ('id','version'))
-        if _ID.fullmatch(id) and re.fullmatch(r'sha256:[0-9a-f]{64}', version): return id,version
-    except (OSError,ValueError,TypeError,KeyError): pass
+        said = json.loads(path.read_text(encoding='utf-8'))
+        found = [(m['id'],m['version']) for m in (said,*said.get('before',[]))]
+        if all(_ID.fullmatch(id) and re.fullmatch(r'sha256:[0-9a-f]{64}', version) for id,version in found): return found
+    except (OSError,ValueError,TypeError,KeyError,AttributeError): pass
     raise AdapterError(f'{path} does not say which version {path.stem!r} means.', f'Set it again: alias({path.stem!r}, version).')
+
+def _meant(path): return _meanings(path)[0]
+
+_REMEMBERED = 10 # meanings of a name
 
 class AdapterStore:
     "Published adapters in `root`/<id>/<version>/, and the names that point at them."
@@ -96,7 +101,7 @@ class AdapterStore:
         "Raise `AdapterError` if nothing can be published under this id, or as this kind."
         _named('The adapter id', id)
         if kind not in KINDS: raise AdapterError(f'The kind of {id!r} is {kind!r}.', f"Use one of {', '.join(KINDS)}.")
-        if (said := self._names().get(id)) and _meant(said)[0]!=id: raise AdapterError(f'The name {id!r} is an alias of another adapter.', 'Choose another id.')
+        if (said := self._names().get(id)) and _meant(said)[0]!=id and not self._versions(id): raise AdapterError(f'The name {id!r} is an alias of another adapter.', 'Choose another id.')
 
     def publish(self,
         folder:str|os.PathLike, # A PEFT adapter
@@ -126,6 +131,8 @@ class AdapterStore:
 
     def _place(self, id, version): return self.root/id/_folder_name(version)
 
+    def _versions(self, id): return [p for p in (self.root/id).glob('sha256-*') if (p/'adapter.json').exists()]
+
     def _appear(self, folder, card, base):
         "Copy `folder` beside its place with `card`, then rename it there; what is there already stays."
         place = self._place(card['id'], card['version'])
@@ -152,28 +159,55 @@ class AdapterStore:
     def alias(self,
         name:str, # What people will ask for
         version:str, # The version it shall mean, as `resolve` takes it
+        redirect:bool=False, # Let the name of an adapter mean another adapter's version
     )->AdapterVersion: # What the name means now; raises `AdapterError`
         "Let a name mean another version, from one moment to the next."
         _named('The alias', name)
         v = self.resolve(version)
-        if v.id!=name and any((self.root/name).glob('sha256-*')):
+        if v.id!=name and self._versions(name) and not redirect:
             if not (own := self._place(name, v.version)).is_dir(): raise AdapterError(f'{name!r} is an adapter, and {v.version[:19]}… is no version of it.', 'Choose another alias.')
             v = _read_version(own)
-        names = self.root/'.aliases'
-        names.mkdir(exist_ok=True)
-        fd,beside = tempfile.mkstemp(dir=names, prefix='.')
-        with os.fdopen(fd,'w',encoding='utf-8') as f: json.dump(dict(id=v.id, version=v.version), f)
+        now,before = (v.id,v.version),self._history(name)
+        self._point(name, [now,*(before[1:] if now in before[:1] else before)])
+        return v
+
+    def rollback(self, name:str)->AdapterVersion: # What the name means now; raises `AdapterError`
+        "Let a name mean again what it meant before."
+        _named('The alias', name)
+        if not (before := self._history(name)[1:]): raise AdapterError(f'{name!r} has never meant anything else.', 'See aliases() for what names mean.')
+        v = self._there(name, *before[0])
+        self._point(name, before)
+        return v
+
+    def _history(self, name):
+        "What `name` meant, the present first; nothing where that cannot be read."
+        try: return _meanings(self.root/'.aliases'/f'{name}.json')
+        except AdapterError: return []
+
+    def _point(self, name, meanings):
+        "Write what `name` means, and what it meant before."
+        now,*before = [dict(id=id, version=version) for id,version in meanings[:_REMEMBERED]]
+        self._write('.aliases', name, dict(now, before=before))
+
+    def _write(self, folder, name, said):
+        "Replace <folder>/<name>.json, whole and durable."
+        (folder := self.root/folder).mkdir(exist_ok=True)
+        fd,beside = tempfile.mkstemp(dir=folder, prefix='.')
+        with os.fdopen(fd,'w',encoding='utf-8') as f: json.dump(said, f)
         os.chmod(beside, 0o644)
         _durable(beside)
-        os.replace(beside, names/f'{name}.json')
-        _durable(names)
-        return v
+        os.replace(beside, folder/f'{name}.json')
+        _durable(folder)
 
     def aliases(self)->dict: # Name → (id, version)
         "What each name means now."
         return {name:_meant(path) for name,path in self._names().items()}
 
     def _names(self): return {p.stem:p for p in sorted((self.root/'.aliases').glob('[a-z0-9]*.json'))}
+
+    def dependents(self, version:str)->list: # Of `AdapterVersion`; full versions are compared
+        "The adapters that were trained together with a version, or on top of it."
+        return [v for v in self.list() if version in v.lineage.get('trained_with',[])]
 
     def list(self)->list: # Of `AdapterVersion`, by kind, id and version
         "Everything that is published."
@@ -191,12 +225,22 @@ class AdapterStore:
         _named('The adapter', name)
         names = self._names()
         if name in names:
-            id,version = _meant(names[name])
-            if not (place := self._place(id, version)).is_dir(): raise AdapterError(
-                f'{name!r} means {id} {version[:19]}…, which is no longer in the store.', 'Publish it again, or let the name mean another version.')
-            return _verified(_read_version(place))
+            return _verified(self._there(name, *_meant(names[name])))
         near = get_close_matches(name, names, 1)
         raise AdapterError(f'No adapter is called {name!r}.', f'Did you mean {near[0]!r}?' if near else f'There are {", ".join(names)}.' if names else 'Nothing is published yet.')
+
+    def _there(self, name, id, version):
+        "The version that `name` means, if it is in the store."
+        if (place := self._place(id, version)).is_dir(): return _read_version(place)
+        raise AdapterError(f'{name!r} means {id} {version[:19]}…, which is no longer in the store.', 'Publish it again, or let the name mean another version.')
+
+    def evaluate(self, record:dict, scores:dict)->None: # The `record` of a composition, and what was measured (JSON)
+        "Keep what a stack of adapters was measured to do."
+        self._write('.evaluated', record['identity'].replace(':','-'), dict(record, scores=scores))
+
+    def evaluations(self)->dict: # Identity of a composition → its record, with scores
+        "What was measured of stacks of adapters."
+        return {r['identity']:r for p in sorted((self.root/'.evaluated').glob('sha256-*.json')) for r in [read_json(p)]}
 
 # %% ../../nbs/31_adapters.store.ipynb #5486c8ba
 def platform_store()->AdapterStore:
