@@ -34,7 +34,7 @@ class _Entry:
     @property
     def idle(self)->bool: return not (self.users or self.pinned) and self.ready.is_set()
 
-# %% ../../nbs/34_adapters.cache.ipynb #4ba697af
+# %% ../../nbs/34_adapters.cache.ipynb #9c40906a
 class CompositionCache:
     "Things that were made, bounded in bytes: the least recently used goes first, but never one in use."
     def __init__(self,
@@ -53,6 +53,14 @@ class CompositionCache:
     def __contains__(self, key:str)->bool:
         entry = self._entries.get(key)
         return entry is not None and entry.ready.is_set()
+
+    def touch(self, keys:Sequence[str])->bool:
+        "Whether all of these are there; if so, they count as used now."
+        with self._change:
+            if there := all(k in self for k in keys):
+                for k in keys: self._touch(k)
+                self._counts['hits'] += len(keys)
+            return there
 
     def take(self,
         wanted:Sequence[Wanted], # Each key once

@@ -58,7 +58,7 @@ class ComposedModel:
         manager = self.compositor.manager
         return export(self.composition, path, [manager.factors(manager.resolve(p.version)) for p in self.composition.parts], manager.base)
 
-# %% ../../nbs/36_adapters.compositor.ipynb #3014541b
+# %% ../../nbs/36_adapters.compositor.ipynb #d3ea04e6
 KNOWN = 10_000 # compositions that are remembered; each is a few kilobytes
 
 class RealtimeCompositor:
@@ -167,9 +167,9 @@ class RealtimeCompositor:
     )->dict: # name, before, after (versions), seconds; raises `AdapterError`, and then nothing has moved
         "Exchange an adapter while requests run: those under way keep the version they have, the next get the new one."
         began = time.perf_counter()
-        old, new = self.manager.check_swap(old_adapter_id, new_adapter_id, force)
+        old, new = self.manager.may_move(old_adapter_id, new_adapter_id, force)
         if warm_swap: self._try(old, new)
-        self.manager.repoint(old_adapter_id, new.version, force)
+        self.manager.move(old_adapter_id, new)
         return dict(name=old_adapter_id, before=old.version, after=new.version, seconds=time.perf_counter() - began)
 
     def _try(self, old, new):

@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['AdapterManager']
 
-# %% ../../nbs/31b_adapters.manager.ipynb #0779c67f
+# %% ../../nbs/31b_adapters.manager.ipynb #dde1a770
 import os, threading
 from typing import Any, NamedTuple
 from .base import Base, load_base
 from .factors import Factors, read_factors
-from .store import AdapterStore, AdapterVersion
+from .store import AdapterStore, AdapterVersion, verified
 from ..errors import AdapterError, BaseModelError
 from ..settings import load_settings
 
-# %% ../../nbs/31b_adapters.manager.ipynb #853d910a
+# %% ../../nbs/31b_adapters.manager.ipynb #4da36074
 class _Meaning(NamedTuple):
     "What a name means, as long as its file is the same."
     path:str
@@ -56,12 +56,12 @@ class AdapterManager:
     def resolve(self,
         name:str, # A name, or a version: 'sha256:…', at least 8 digits of it
     )->AdapterVersion: # Raises `AdapterError`, or `BaseModelError` for an adapter of another base
-        "The version that a name means now, if it may answer; its file is looked at only when it has changed."
+        "The version that a name means now, if it may answer. The name's file is read again only when it has changed, the adapter's files when they are needed."
         known = self._meanings.get(name)
         if known and (known.file is None or _file(known.path) == known.file): return known.version
         path = str(self.store.root/'.aliases'/f'{name}.json')
         before = _file(path)
-        v = self.store.resolve(name)
+        v = self.store.look_up(name)
         self._may_answer(v)
         self._meanings[name] = _Meaning(path, before, v)
         return v
@@ -77,24 +77,18 @@ class AdapterManager:
         version:AdapterVersion,
     )->Factors: # Raises `AdapterError` if its files are no longer what was published
         "An adapter, read from its files and checked against them and the base."
-        self.store.resolve(version.version)
-        return read_factors(version, self.base)
+        return read_factors(verified(version), self.base)
 
     def tested(self, identity:str)->bool: # Of a composition
         "Whether a stack was ever evaluated."
         return identity in self.store.evaluations()
 
-    def repoint(self,
+    def may_move(self,
         name:str,
-        version:str, # As `resolve` takes it
-        force:bool=False, # Even if others were trained with what the name means now
-    )->AdapterVersion: # What the name means now; raises `AdapterError`
-        "Let a name mean another version."
-        self.check_swap(name, version, force)
-        return self._moved(name, self.store.alias(name, version, redirect=True))
-
-    def check_swap(self, name:str, version:str, force:bool=False)->tuple[AdapterVersion, AdapterVersion]: # What it means, and would mean; raises `AdapterError`
-        "Whether a name may mean another version: it has to be of the same kind, and nobody may depend on the old one."
+        version:str, # What it shall mean, as `resolve` takes it
+        force:bool=False, # Even if others were trained with what it means now
+    )->tuple[AdapterVersion, AdapterVersion]: # What it means, and would mean; raises `AdapterError`
+        "Whether a name may mean another version: it has to be of the same kind, and nobody may have been trained with the old one and not measured with the new."
         old, new = self.resolve(name), self.resolve(version)
         if old.kind != new.kind: raise AdapterError(f'{name!r} is an adapter of the kind {old.kind}, and {new.id!r} of the kind {new.kind}.', f'Choose an adapter of the kind {old.kind}.')
         if not force and (others := self._unproven(old.version, new.version)): raise AdapterError(
@@ -105,6 +99,10 @@ class AdapterManager:
         "The adapters that were trained with `old`, and never evaluated with `new`."
         seen = [{a['version'] for a in r['adapters']} for r in self.store.evaluations().values()]
         return sorted({v.id for v in self.store.dependents(old) if not any({v.version, new} <= s for s in seen)})
+
+    def move(self, name:str, version:AdapterVersion)->AdapterVersion: # What the name means now
+        "Let a name mean another version, as `may_move` allowed."
+        return self._moved(name, self.store.alias(name, version, redirect=True))
 
     def rollback(self, name:str)->AdapterVersion: # What the name means now; raises `AdapterError`
         "Let a name mean again what it meant before."

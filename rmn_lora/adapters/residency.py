@@ -16,7 +16,7 @@ from .files import read_json
 from .manager import AdapterManager
 from ..errors import AdapterError
 
-# %% ../../nbs/34b_adapters.residency.ipynb #8153298c
+# %% ../../nbs/34b_adapters.residency.ipynb #32fb809c
 def _pages(rank): return max(1, -(-rank//PAGE))
 
 class Residency:
@@ -74,17 +74,17 @@ class Residency:
 
     def load(self, composition:Composition)->bool: # Whether all of it was there already
         "Bring a composition into the bank."
-        wanted = [w for w, _ in self.needs(composition)]
-        there = all(w.key in self.slots for w in wanted)
-        self.slots.take(wanted)
-        self.slots.give_back(w.key for w in wanted)
-        return there
+        if self.slots.touch(keys := self._keys(composition)): return True
+        self.slots.take([w for w, _ in self.needs(composition)])
+        self.slots.give_back(keys)
+        return False
+
+    def _keys(self, composition): return [p.version for p in composition.parts] if composition.exact else [composition.identity]
 
     def has(self, composition:Composition)->bool:
         "Whether all of a composition is in the bank."
-        return all(w.key in self.slots for w, _ in self.needs(composition))
+        return all(k in self.slots for k in self._keys(composition))
 
     def forget(self, composition:Composition)->None:
         "Let go of a composition, unless somebody uses it."
-        for w, _ in self.needs(composition):
-            for tier in (self.slots, self.memory): tier.forget(w.key)
+        for tier in (self.slots, self.memory): tier.forget(*self._keys(composition))
