@@ -119,7 +119,7 @@ class Plan:
 
 _PLAN:ContextVar[Plan|None] = ContextVar('_PLAN', default=None)
 
-# %% ../../nbs/32_adapters.bank.ipynb #c635c446
+# %% ../../nbs/32_adapters.bank.ipynb #c2eb5e1d
 def page_bytes(
     base:Base,
 )->int:
@@ -160,6 +160,7 @@ class Bank:
             for k, n in enumerate(g.layers):
                 if n in factors.A: A[k, :len(factors.A[n])], B[:len(factors.A[n]), g.ends[k]:g.ends[k + 1]] = factors.A[n], factors.B[n].T
             tensors += [A.unflatten(1, (pages, PAGE)).transpose(0, 1).contiguous(), B]
+        if not all(t.isfinite().all() for t in tensors): raise AdapterError(f'The adapter holds NaN or infinity in {self.base.dtype}.', 'Train it again; beside others it would spoil their rows, for 0 times infinity is not 0.')
         return Paged(pages, tensors)
 
     def load(self,

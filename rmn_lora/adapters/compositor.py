@@ -25,7 +25,7 @@ from .worker import Worker
 from ..errors import AdapterError
 from ..settings import Settings, load_settings
 
-# %% ../../nbs/36_adapters.compositor.ipynb #2918e746
+# %% ../../nbs/36_adapters.compositor.ipynb #65b383f8
 @dataclass(frozen=True, eq=False)
 class ComposedModel:
     "A base with a composition on it: always the same versions, whatever their names mean by now."
@@ -46,6 +46,15 @@ class ComposedModel:
         "Answer."
         return self.compositor.generate([self], [prompt], max_new_tokens, temperature, seed)[0]
 
+    def answers(self,
+        prompts:Sequence, # Message lists, or strings for single user messages
+        max_new_tokens:int=160,
+        batch_size:int=32, # Prompts answered at once
+    )->list[str]: # In the order given
+        "The likeliest answer to each prompt, as `Base.generate` gives them: what `training.evaluate` asks for."
+        parts = [prompts[i:i + batch_size] for i in range(0, len(prompts), batch_size)]
+        return [g.text for part in parts for g in self.compositor.generate([self]*len(part), part, max_new_tokens)]
+
     def logits(self,
         prompt:list|str, # Messages, or a string for a single user message
         tokens:Sequence[int]=(), # An answer that it is made to say
@@ -58,7 +67,7 @@ class ComposedModel:
         manager = self.compositor.manager
         return export(self.composition, path, [manager.factors(manager.resolve(p.version)) for p in self.composition.parts], manager.base)
 
-# %% ../../nbs/36_adapters.compositor.ipynb #d3ea04e6
+# %% ../../nbs/36_adapters.compositor.ipynb #7c48a8c0
 KNOWN = 10_000 # compositions that are remembered; each is a few kilobytes
 
 class RealtimeCompositor:
@@ -90,7 +99,8 @@ class RealtimeCompositor:
 
     def record(self, composition:Composition)->dict: # JSON
         "What an answer says about where it came from; a stack that nobody has evaluated is served, and says so."
-        return {**composition.record, 'untested': not self.manager.tested(composition.identity)}
+        distance = {} if composition.exact else {'distance': self.residency.distances.get(composition.identity)}
+        return {**composition.record, **distance, 'untested': not self.manager.tested(composition.identity)}
 
     def compose_sync(self,
         adapter_ids:Sequence[str], # Names, or versions ('sha256:…')

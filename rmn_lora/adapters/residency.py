@@ -5,18 +5,19 @@
 # %% auto #0
 __all__ = ['Residency']
 
-# %% ../../nbs/34b_adapters.residency.ipynb #f0df6f66
+# %% ../../nbs/34b_adapters.residency.ipynb #9961b29c
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from .bank import PAGE, Bank, Slot, page_bytes
 from .cache import CompositionCache, Wanted
 from .compose import Composition, materialised
+from .factors import added, distance
 from .files import read_json
 from .manager import AdapterManager
 from ..errors import AdapterError
 
-# %% ../../nbs/34b_adapters.residency.ipynb #32fb809c
+# %% ../../nbs/34b_adapters.residency.ipynb #6238ff8f
 def _pages(rank): return max(1, -(-rank//PAGE))
 
 class Residency:
@@ -33,6 +34,7 @@ class Residency:
         self.memory = CompositionCache(memory_bytes, ttl)
         self.slots = CompositionCache(self.bank.pages*self.page, ttl, self.bank.drop)
         self._ranks:dict[str, int] = {}
+        self.distances:dict[str, float] = {} # Identity of a merged composition → how far it is from the exact sum, as a share of that
 
     def _rank(self, version):
         "The highest rank of a version, from its configuration."
@@ -49,7 +51,12 @@ class Residency:
         rank = composition.rank or max(self._rank(p.version) for p in composition.parts)
         return [(self._wanted(composition.identity, rank, partial(self._made, composition)), 1.)]
 
-    def _made(self, composition): return materialised(composition, [self._read(p.version) for p in composition.parts])
+    def _made(self, composition):
+        "What stands for a composition that is merged; how far it is from the exact sum is kept."
+        factors = [self._read(p.version) for p in composition.parts]
+        made = materialised(composition, factors)
+        self.distances[composition.identity] = distance(made, added([(f, p.weight) for f, p in zip(factors, composition.parts)]))
+        return made
 
     def _wanted(self, key, rank, read): return Wanted(key, _pages(rank)*self.page, lambda: self.bank.load(self._in_memory(key, rank, read)))
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'LoraRecipe', 'recipe_of', 'losses', 'Watch', 'stopping_politely', 'lent', 'rows_hash', 'TrainedAdapter',
-           'train_adapter']
+           'write_json', 'claim', 'quiet', 'train_adapter']
 
 # %% ../../nbs/44_training.sft.ipynb #88d7e397
 import hashlib, json, os, signal, threading, time, warnings
@@ -128,16 +128,16 @@ class TrainedAdapter:
     version:object = None # The `AdapterVersion`, if it was published
     def __fspath__(self): return str(self.version.path if self.version else self.folder)
 
-def _write(path, data):
+def write_json(path:Path, data:Any)->None:
     "Write a small JSON file, whole or not at all."
     part = path.with_suffix('.part')
     part.write_text(json.dumps(data, indent=1), encoding='utf-8')
     os.replace(part, path)
 
-def _claim(folder, identity):
+def claim(folder:Path, identity:dict)->None: # Raises `TrainingError`
     "Make `folder` this run's own; refuse another run's."
     folder.mkdir(parents=True, exist_ok=True)
-    if not (said := folder/'run.json').exists(): _write(said, identity)
+    if not (said := folder/'run.json').exists(): write_json(said, identity)
     elif json.loads(said.read_text(encoding='utf-8')) != identity:
         raise TrainingError(f'{folder.name} holds a training with other rows, another recipe or another base.', 'Choose a new folder, or remove that one.')
 
@@ -158,7 +158,7 @@ def _config(recipe, folder, device, watched):
         train_sampling_strategy='sequential', dataloader_pin_memory=False, restore_callback_states_from_checkpoint=True, **looks)
 
 @contextmanager
-def _quiet():
+def quiet():
     "Keep the libraries' chatter out of the reader's way."
     import datasets
     import transformers
@@ -213,7 +213,7 @@ def train_adapter(
     if hasattr(base.model, 'peft_config'): raise TrainingError(f'{base.name!r} has adapters stacked on it.', 'Train outside of using(…).')
     require_good(check_rows(rows, held_out, base.tokenizer, getattr(base.model.config, 'max_position_embeddings', None) or 10**9))
     identity = dict(rows=rows_hash(rows), n_rows=len(rows), held_out=rows_hash(held_out), recipe=json.loads(json.dumps(asdict(recipe))), base=base.digest, dtype=base.dtype)
-    _claim(folder, identity)
+    claim(folder, identity)
     with alone(folder, TrainingError(f'{folder.name} is being trained in.', 'Wait, or interrupt it.')):
         if not (folder/'history.json').exists(): _run(base, rows, folder, recipe, held_out, Watch(recipe.steps, report, progress))
     seen = sorted({row_digest(r) for r in (*rows, *held_out)})
@@ -223,7 +223,7 @@ def train_adapter(
 
 def _run(base, rows, folder, recipe, held_out, watch):
     "Train to the end, or until somebody stops it; the history is written when all else has been."
-    with lent(base.model), _quiet(), stopping_politely(watch):
+    with lent(base.model), quiet(), stopping_politely(watch):
         try:
             trainer = _trainer(base, rows, folder, recipe, held_out, watch)
             trainer.train(resume_from_checkpoint=_last_checkpoint(folder/'checkpoints'))
@@ -232,7 +232,7 @@ def _run(base, rows, folder, recipe, held_out, watch):
         if not watch.stop or step == recipe.steps:
             trainer.model.peft_config['default'].base_model_name_or_path = base.name # not where it lies on this machine
             trainer.model.save_pretrained(folder/'adapter', save_embedding_layers=False) # else PEFT asks the hub about the base's name
-            _write(folder/'history.json', [dict(step=e['step'], **seen) for e in trainer.state.log_history if (seen := losses(e))])
+            write_json(folder/'history.json', [dict(step=e['step'], **seen) for e in trainer.state.log_history if (seen := losses(e))])
         if watch.stop: raise KeyboardInterrupt(f'Stopped after step {step} of {recipe.steps}; the same call goes on from there.')
 
 def _scores(history):

@@ -189,6 +189,14 @@ def test_layers_that_are_not_there(base, bank):
     with pytest.raises(AdapterError, match='layers.9.q_proj'): bank.lay_out(odd)
 
 
+@pytest.mark.parametrize('bad', [float('nan'), float('inf')])
+def test_what_is_not_finite_never_gets_beside_others(bad, base, bank):
+    f, free = random_factors(base, 4, 1), bank.free
+    f.B['model.layers.1.mlp.down_proj'][3, 2] = bad
+    with pytest.raises(AdapterError, match='NaN or infinity'): bank.lay_out(f)
+    assert bank.free == free
+
+
 # --- whose plan is in force -------------------------------------------------
 
 def test_an_exception_leaves_the_next_request_alone(base, bank):

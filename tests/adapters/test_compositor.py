@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from rmn_lora.adapters.bank import PAGE, page_bytes
+from rmn_lora.adapters.compose import truncated
 from rmn_lora.adapters.compositor import RealtimeCompositor, get_compositor
+from rmn_lora.adapters.factors import added, distance, read_factors
 from rmn_lora.adapters.manager import AdapterManager
 from rmn_lora.adapters.residency import Residency
 from rmn_lora.adapters.store import AdapterStore
@@ -133,6 +135,16 @@ def test_a_batch_of_compositions_of_every_kind(compositor):
     for m, p, out in zip(models, ask, together):
         assert m.generate(p, 16).tokens == out.tokens and out.identity == m.identity
         assert agrees(compositor, p, out, m) < 1e-4
+
+
+def test_what_is_merged_says_how_far_it_is_from_the_sum(compositor):
+    exact = compositor.compose_sync(['retail', 'amazon'])
+    assert 'distance' not in exact.identity and exact.identity['exact'] is True
+    parts = [read_factors(compositor.manager.resolve(n), compositor.base) for n in ('retail', 'amazon')]
+    for rank in (3, 8, 12):
+        cut = compositor.compose_sync(['retail', 'amazon'], 'svd', rank=rank)
+        want = added([(f, 1.) for f in parts])
+        assert cut.identity['exact'] is False and cut.identity['distance'] == pytest.approx(distance(truncated(want, rank), want), abs=1e-4)
 
 
 def test_a_wrong_adapter_is_noticed(compositor):
