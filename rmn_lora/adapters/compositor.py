@@ -67,7 +67,7 @@ class ComposedModel:
         manager = self.compositor.manager
         return export(self.composition, path, [manager.factors(manager.resolve(p.version)) for p in self.composition.parts], manager.base)
 
-# %% ../../nbs/36_adapters.compositor.ipynb #7c48a8c0
+# %% ../../nbs/36_adapters.compositor.ipynb #7b5b6abf
 KNOWN = 10_000 # compositions that are remembered; each is a few kilobytes
 
 class RealtimeCompositor:
@@ -99,7 +99,7 @@ class RealtimeCompositor:
 
     def record(self, composition:Composition)->dict: # JSON
         "What an answer says about where it came from; a stack that nobody has evaluated is served, and says so."
-        distance = {} if composition.exact else {'distance': self.residency.distances.get(composition.identity)}
+        distance = {} if composition.exact else {'distance': self.residency.distance(composition)}
         return {**composition.record, **distance, 'untested': not self.manager.tested(composition.identity)}
 
     def compose_sync(self,

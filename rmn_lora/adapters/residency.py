@@ -17,7 +17,7 @@ from .files import read_json
 from .manager import AdapterManager
 from ..errors import AdapterError
 
-# %% ../../nbs/34b_adapters.residency.ipynb #6238ff8f
+# %% ../../nbs/34b_adapters.residency.ipynb #17fc17d9
 def _pages(rank): return max(1, -(-rank//PAGE))
 
 class Residency:
@@ -34,7 +34,7 @@ class Residency:
         self.memory = CompositionCache(memory_bytes, ttl)
         self.slots = CompositionCache(self.bank.pages*self.page, ttl, self.bank.drop)
         self._ranks:dict[str, int] = {}
-        self.distances:dict[str, float] = {} # Identity of a merged composition → how far it is from the exact sum, as a share of that
+        self._distances:dict[str, float] = {}
 
     def _rank(self, version):
         "The highest rank of a version, from its configuration."
@@ -51,12 +51,14 @@ class Residency:
         rank = composition.rank or max(self._rank(p.version) for p in composition.parts)
         return [(self._wanted(composition.identity, rank, partial(self._made, composition)), 1.)]
 
-    def _made(self, composition):
-        "What stands for a composition that is merged; how far it is from the exact sum is kept."
-        factors = [self._read(p.version) for p in composition.parts]
-        made = materialised(composition, factors)
-        self.distances[composition.identity] = distance(made, added([(f, p.weight) for f, p in zip(factors, composition.parts)]))
-        return made
+    def _made(self, composition): return materialised(composition, [self._read(p.version) for p in composition.parts])
+
+    def distance(self, composition:Composition)->float:
+        "How far a merged composition is from the exact sum, as a share of that; computed when it is first asked for."
+        if composition.identity not in self._distances:
+            exact = added([(self._read(p.version), p.weight) for p in composition.parts])
+            self._distances[composition.identity] = distance(self._made(composition), exact)
+        return self._distances[composition.identity]
 
     def _wanted(self, key, rank, read): return Wanted(key, _pages(rank)*self.page, lambda: self.bank.load(self._in_memory(key, rank, read)))
 

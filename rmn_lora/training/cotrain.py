@@ -26,7 +26,7 @@ from .rows import row_digest
 from .sft import LoraRecipe, TrainedAdapter, Watch, claim, lent, quiet, stopping_politely, write_json
 from .together import check_together, joint_rows
 
-# %% ../../nbs/45_training.cotrain.ipynb #f552ef2e
+# %% ../../nbs/45_training.cotrain.ipynb #de0f3936
 @dataclass(frozen=True)
 class Member:
     "An adapter of a group that is trained together."
@@ -34,7 +34,7 @@ class Member:
     card:Any # What it holds, or shall hold
     version:AdapterVersion|None = None # If it is there already: it takes part, and stays as it is
 
-TOGETHER = LoraRecipe(steps=600) # for three new adapters; one on top of others takes two thirds of it
+TOGETHER = LoraRecipe(steps=900) # for three new adapters; one on top of others takes two thirds of it
 
 def subsets(members:Mapping[str, Member])->list[tuple[str, ...]]:
     "Each set of active adapters in which there is something to train."

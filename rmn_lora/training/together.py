@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['CARDS', 'ASKED', 'check_together', 'with_category', 'joint_row', 'joint_rows', 'whole_stack_rows']
 
-# %% ../../nbs/42c_training.together.ipynb #dfae5dfe
+# %% ../../nbs/42c_training.together.ipynb #f971a26f
 import itertools, random
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from ..errors import DatasetError
@@ -35,7 +35,7 @@ def with_category(tools:ToolsCard, rng:random.Random|None=None)->ToolsCard:
     def args(t): return ('category', *t.args[:3])
     return ToolsCard(tuple(replace(t, args=tuple(rng.sample(args(t), len(args(t)))) if rng else args(t)) for t in tools.tools))
 
-# %% ../../nbs/42c_training.together.ipynb #1a82505b
+# %% ../../nbs/42c_training.together.ipynb #5342673d
 ASKED = dict(map=3., code=.5, copy=3., call=2., raw=5.) # How often: a row to RMIS; a category; a brand's copy; a call from canonical fields, and from a raw row
 
 def _question(rng, own):
@@ -46,6 +46,7 @@ def joint_row(
     rng:random.Random,
     own:Mapping[str, Any], # Kind → card, of the adapters that are active
     record:dict[str, str], # Canonical field → text
+    names:Sequence[str]=(), # Of the columns of the group's retailer, if its adapter is not active
 )->dict:
     "A row that the active adapters answer together with the cards in its prompt."
     asked = _question(rng, own)
@@ -70,9 +71,15 @@ def joint_row(
     if asked == 'call': text = lines({f: record[f] for f in fields})
     else:
         if schema: schema = SchemaCard(tuple(c for f in fields for c in schema.columns if c.field == f))
-        else: shown.append(schema := schema_card(rng, fields))
+        else: shown.append(schema := _schema(rng, fields, names))
         text = schema.raw(record)
     return row(tools.ask(tool, text), tool.call(record), 'stack', record['campaign_id'], rng.sample(shown, len(shown)))
+
+def _schema(rng, fields, names):
+    "An invented network. Half of the time it calls other things by the names that the group's retailer uses, lest the others learn what these mean there."
+    card = schema_card(rng, fields)
+    if len(names) < len(fields) or rng.random() < .5: return card
+    return SchemaCard(tuple(replace(c, name=n) for c, n in zip(card.columns, rng.sample(names, len(fields)))))
 
 def _mapped(rng, own, record):
     "A report row of the retailer, whole or some of its columns."
@@ -99,8 +106,8 @@ def joint_rows(
 )->list[dict]: # Raises `DatasetError`
     "Rows for one set of active adapters."
     check_together(own)
-    rng = seeded('together', *sorted(active), seed)
-    return [joint_row(rng, {k: own[k] for k in active}, r) for r in world_records(n, rng.randrange(10**6))]
+    rng, names = seeded('together', *sorted(active), seed), [c.name for c in own['retailer'].columns] if 'retailer' in own and 'retailer' not in active else []
+    return [joint_row(rng, {k: own[k] for k in active}, r, names) for r in world_records(n, rng.randrange(10**6))]
 
 # %% ../../nbs/42c_training.together.ipynb #3b8ddb4e
 def whole_stack_rows(
