@@ -45,7 +45,7 @@ def _logprobs(compositor, models, prompt, tokens):
     base = compositor.base
     ids = torch.tensor([base.encode([prompt])[0] + list(tokens)]*len(models), device=base.device)
     with compositor.using(models): logits = base.model(input_ids=ids, logits_to_keep=len(tokens) + 1).logits[:, :-1].float()
-    return logits.log_softmax(-1).gather(2, ids[:, -len(tokens):, None])[..., 0].cpu()
+    return logits.log_softmax(-1).gather(2, ids[:, ids.shape[1] - len(tokens):, None])[..., 0].cpu()
 
 # %% ../../nbs/36b_adapters.attribution.ipynb #99bfff37
 def strengths(model:ComposedModel)->dict[str, float]:

@@ -100,7 +100,7 @@ class RealtimeCompositor:
     def record(self, composition:Composition)->dict: # JSON
         "What an answer says about where it came from; a stack that nobody has evaluated is served, and says so."
         distance = {} if composition.exact else {'distance': self.residency.distance(composition)}
-        return {**composition.record, **distance, 'untested': not self.manager.tested(composition.identity)}
+        return {**composition.record, **distance, 'untested': not self.manager.store.evaluated(composition.identity)}
 
     def compose_sync(self,
         adapter_ids:Sequence[str], # Names, or versions ('sha256:…')

@@ -79,10 +79,6 @@ class AdapterManager:
         "An adapter, read from its files and checked against them and the base."
         return read_factors(verified(version), self.base)
 
-    def tested(self, identity:str)->bool: # Of a composition
-        "Whether a stack was ever evaluated."
-        return identity in self.store.evaluations()
-
     def may_move(self,
         name:str,
         version:str, # What it shall mean, as `resolve` takes it

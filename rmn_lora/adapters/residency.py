@@ -9,7 +9,7 @@ __all__ = ['Residency']
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from .bank import PAGE, Bank, Slot, page_bytes
+from .bank import Bank, Slot, page_bytes, pages_for
 from .cache import CompositionCache, Wanted
 from .compose import Composition, materialised
 from .factors import added, distance
@@ -18,8 +18,6 @@ from .manager import AdapterManager
 from ..errors import AdapterError
 
 # %% ../../nbs/34b_adapters.residency.ipynb #17fc17d9
-def _pages(rank): return max(1, -(-rank//PAGE))
-
 class Residency:
     "The tiers of a manager's adapters, each bounded in bytes: disk, memory, bank."
     def __init__(self,
@@ -60,12 +58,12 @@ class Residency:
             self._distances[composition.identity] = distance(self._made(composition), exact)
         return self._distances[composition.identity]
 
-    def _wanted(self, key, rank, read): return Wanted(key, _pages(rank)*self.page, lambda: self.bank.load(self._in_memory(key, rank, read)))
+    def _wanted(self, key, rank, read): return Wanted(key, pages_for(rank)*self.page, lambda: self.bank.load(self._in_memory(key, rank, read)))
 
     def _in_memory(self, key, rank, read):
         "The adapter as the bank holds it; kept in memory if it fits there."
         make = lambda: self.bank.lay_out(read())
-        if (nbytes := _pages(rank)*self.page) > self.memory.max_bytes: return make()
+        if (nbytes := pages_for(rank)*self.page) > self.memory.max_bytes: return make()
         paged, = self.memory.take([Wanted(key, nbytes, make)])
         self.memory.give_back([key])
         return paged

@@ -94,7 +94,6 @@ class AdapterStore:
     def __init__(self, root:str|os.PathLike): self.root = Path(root).absolute() # made when the first adapter is published
 
     def __repr__(self): return f'AdapterStore({len(self.list())} versions, {len(self._names())} names)'
-
     def check_name(self, id:str, kind:str):
         "Raise `AdapterError` if nothing can be published under this id, or as this kind."
         _named('The adapter id', id)
@@ -183,7 +182,6 @@ class AdapterStore:
         except AdapterError: return []
 
     def _point(self, name, meanings):
-        "Write what `name` means, and what it meant before."
         now,*before = [dict(id=id, version=version) for id,version in meanings[:_REMEMBERED]]
         self._write('.aliases', name, dict(now, before=before))
 
@@ -239,6 +237,8 @@ class AdapterStore:
     def evaluate(self, record:dict, scores:dict)->None: # The `record` of a composition, and what was measured (JSON)
         "Keep what a stack of adapters was measured to do."
         self._write('.evaluated', record['identity'].replace(':','-'), dict(record, scores=scores))
+
+    def evaluated(self, identity:str)->bool: "Whether anybody has."; return (self.root/'.evaluated'/f"{identity.replace(':','-')}.json").exists()
 
     def evaluations(self)->dict: # Identity of a composition → its record, with scores
         "What was measured of stacks of adapters."

@@ -30,7 +30,7 @@ from .together import check_together, joint_rows
 @dataclass(frozen=True)
 class Member:
     "An adapter of a group that is trained together."
-    kind:str # industry, retailer or task
+    kind:str # industry, retailer, brand or task
     card:Any # What it holds, or shall hold
     version:AdapterVersion|None = None # If it is there already: it takes part, and stays as it is
 
@@ -90,7 +90,8 @@ def _train(base, members, folder, recipe, watch):
     adam = torch.optim.AdamW(params, lr=recipe.rate, weight_decay=recipe.decay)
     fall = torch.optim.lr_scheduler.LambdaLR(adam, lambda i: min(1., (i + 1)/10)*(1 - i/recipe.steps))
     state = SimpleNamespace(global_step=0, max_steps=recipe.steps)
-    history, seen, losses = _resume(folder, params, adam, fall)
+    history, losses = _resume(folder, params, adam, fall)
+    seen:set[str] = set()
     done = state.global_step = fall.last_epoch
     watch.on_train_begin(None, state, None)
     for i, (active, rows, batch) in enumerate(_batches(base, members, recipe)):
@@ -115,13 +116,13 @@ def _train(base, members, folder, recipe, watch):
 
 def _resume(folder, params, adam, fall):
     "What was saved, put where it was; nothing if this is the beginning."
-    if not (path := folder/'state.pt').exists(): return [], set(), []
+    if not (path := folder/'state.pt').exists(): return [], []
     saved = torch.load(path, weights_only=True)
     with torch.no_grad():
         for p, was in zip(params, saved['params']): p.copy_(was)
     adam.load_state_dict(saved['adam'])
     fall.load_state_dict(saved['fall'])
-    return saved['history'], set(), saved['losses']
+    return saved['history'], saved['losses']
 
 # %% ../../nbs/45_training.cotrain.ipynb #e9813118
 def cotrain(
@@ -153,7 +154,7 @@ def cotrain(
 def _check(base, members, new, store):
     "Refuse a group that cannot be trained."
     if not new: raise TrainingError('All of these are there already.', 'Leave out the version of one that shall be trained.')
-    if len({m.kind for m in members.values()}) < len(members): raise TrainingError('Two of these are of one kind.', 'Give one of each: industry, retailer, task.')
+    if len({m.kind for m in members.values()}) < len(members): raise TrainingError('Two of these are of one kind.', 'Give one of a kind: industry, retailer, brand, task.')
     if hasattr(base.model, 'peft_config'): raise TrainingError(f'{base.name!r} has adapters stacked on it.', 'Train outside of using(…).')
     check_together({m.kind: m.card for m in members.values()})
     for n, m in new.items():

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -59,6 +60,17 @@ def base(checkpoint): return load_base(checkpoint, device='cpu')
 def adapter(base, tmp_path_factory): return make_adapter(base, tmp_path_factory.mktemp('adapter'))
 
 
+def add_dense(model, folder, config, weight=1.):
+    "Add an adapter to the weights of a float64 model, from the numbers it was drawn with and not through PEFT's configuration."
+    found = load_file(folder/'adapter_model.safetensors')
+    for name, m in model.named_modules():
+        last = name.rpartition('.')[2]
+        if last not in config['target_modules']: continue
+        lora_a, lora_b = (found[f'base_model.model.{name}.lora_{x}.weight'].double() for x in 'AB')
+        r, alpha = config['rank_pattern'].get(last, config['r']), config['alpha_pattern'].get(last, config['lora_alpha'])
+        m.weight.data += weight*alpha/(r**.5 if config['use_rslora'] else r)*lora_b@lora_a
+
+
 def fingerprint(model):
     "A hash of the class of every layer, its hooks, and every byte of the state."
     h = hashlib.sha256()
@@ -77,4 +89,4 @@ def _lend(function):
 
 
 
-lend_checkpoint, lend_adapter, lend_fingerprint, lend_tree = map(_lend, (make_checkpoint, make_adapter, fingerprint, tree))
+lend_checkpoint, lend_adapter, lend_dense, lend_fingerprint, lend_tree = map(_lend, (make_checkpoint, make_adapter, add_dense, fingerprint, tree))

@@ -46,6 +46,10 @@ def test_shares_are_the_mean_over_all_orders(compositor):
     torch.testing.assert_close(got[''].double(), worth(()), rtol=1e-4, atol=1e-4)
 
 
+def test_an_answer_of_nothing_has_shares_of_nothing(compositor):
+    assert all(v.shape == (0,) for v in contributions(compositor.compose_sync(['retail', 'amazon']), 'x', []).values())
+
+
 def test_weights_count(compositor):
     model = compositor.compose_sync(['retail', 'amazon'], 'weighted', weights=[2., -.5])
     out = model.generate('x', 6)

@@ -6,7 +6,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import PeftModel
-from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from rmn_lora.adapters.bank import PAGE, Bank, shared_inputs
@@ -49,18 +48,11 @@ def random_factors(base, rank, seed, ends=LINEARS):
 
 @settings(max_examples=15)
 @given(st.lists(st.tuples(draws, st.floats(.1, 3)), min_size=1, max_size=3), st.integers(0, 2))
-def test_each_row_is_the_dense_sum(base, checkpoint, tmp_path_factory, make_adapter, fingerprint, drawn, apart):
+def test_each_row_is_the_dense_sum(base, checkpoint, tmp_path_factory, make_adapter, add_dense, fingerprint, drawn, apart):
     root = tmp_path_factory.mktemp('drawn')
     folders = [make_adapter(base, root/str(i), seed=i, std=.05, **c) for i, (c, _) in enumerate(drawn)]
     dense = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float64)
-    for folder, (c, weight) in zip(folders, drawn):
-        found = load_file(folder/'adapter_model.safetensors')
-        for name, m in dense.named_modules():
-            last = name.rpartition('.')[2]
-            if last not in c['target_modules']: continue
-            lora_a, lora_b = (found[f'base_model.model.{name}.lora_{x}.weight'].double() for x in 'AB')
-            r, alpha = c['rank_pattern'].get(last, c['r']), c['alpha_pattern'].get(last, c['lora_alpha'])
-            m.weight.data += weight*alpha/(r**.5 if c['use_rslora'] else r)*lora_b@lora_a
+    for folder, (c, weight) in zip(folders, drawn): add_dense(dense, folder, c, weight)
     before, plain, bank = fingerprint(base.model), logits(base.model), Bank(base, 12)
     others = [bank.load(bank.lay_out(random_factors(base, 3, 9))) for _ in range(apart)] # what lies between is not read, or multiplied by zero
     slots = [bank.load(bank.lay_out(read_factors(f, base))) for f in folders]

@@ -187,20 +187,12 @@ draws = st.fixed_dictionaries(dict(
 @pytest.mark.filterwarnings('ignore:The following (rank|alpha)_pattern keys') # drawn for modules that were not drawn
 @settings(max_examples=15)
 @given(st.lists(draws, min_size=1, max_size=3))
-def test_sum_is_the_dense_sum(base, checkpoint, tmp_path_factory, make_adapter, fingerprint, configs):
+def test_sum_is_the_dense_sum(base, checkpoint, tmp_path_factory, make_adapter, add_dense, fingerprint, configs):
     "PEFT's stack against our own arithmetic in 64 bits, from the drawn numbers and not through PEFT's configuration."
-    from safetensors.torch import load_file
     root = tmp_path_factory.mktemp('drawn')
     folders = [make_adapter(base, root/str(i), seed=i, std=.05, **c) for i, c in enumerate(configs)]
     dense = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float64)
-    for folder, c in zip(folders, configs):
-        found = load_file(folder/'adapter_model.safetensors')
-        for name, m in dense.named_modules():
-            last = name.rpartition('.')[2]
-            if last not in c['target_modules']: continue
-            lora_a, lora_b = (found[f'base_model.model.{name}.lora_{x}.weight'].double() for x in 'AB')
-            r, alpha = c['rank_pattern'].get(last, c['r']), c['alpha_pattern'].get(last, c['lora_alpha'])
-            m.weight.data += alpha/(r**.5 if c['use_rslora'] else r)*lora_b@lora_a
+    for folder, c in zip(folders, configs): add_dense(dense, folder, c)
     ids, before = torch.tensor([[5, 90, 41, 200, 7, 66]]), fingerprint(base.model)
     with torch.no_grad():
         want = dense(ids).logits
