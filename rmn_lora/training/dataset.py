@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['SEEN', 'DESCRIPTORS', 'INVENTED', 'retailer_rows', 'task_rows', 'brand_rows', 'card_rows', 'stack_rows',
-           'stackable_rows', 'report_schema', 'report_rows', 'harmonized_records', 'load_rows']
+           'stackable_rows', 'report_schema', 'report_rows', 'harmonized_records', 'load_rows', 'Parts', 'load_parts']
 
 # %% ../../nbs/42_training.dataset.ipynb #126e7acb
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 import polars as pl
 from ..errors import DatasetError
 from ..rmis.dialects import Decided, detect, load_dialect
@@ -22,7 +23,7 @@ from .cards import COUNTS, FIELDS, MONEY, WINDOWS, ColumnRule, SchemaCard, ToneC
 from .corpus import HELD_OUT_BRANDS, HELD_OUT_NETWORKS, HELD_OUT_TOOLS
 from .invented import brief_for, schema_card, seeded, tools_card
 from .records import world_records
-from .rows import import_jsonl, row
+from .rows import check_rows, import_jsonl, require_good, row, split
 
 # %% ../../nbs/42_training.dataset.ipynb #25358fe3
 def retailer_rows(schema:SchemaCard, n:int, seed:int=0, cards:Sequence=())->list[dict]:
@@ -221,3 +222,30 @@ def _holds_rows(path):
     "Whether a file is JSONL of rows; a report may be JSON lines, too."
     with path.open('rb') as f: first = next((line for line in f if line.strip()), b'')
     return path.suffix == '.jsonl' and any(f'"{key}"'.encode() in first for key in ('prompt', 'messages'))
+
+# %% ../../nbs/42_training.dataset.ipynb #56ae0f79
+class Parts(NamedTuple):
+    "Rows for one adapter, by what they are for."
+    train:list[dict]
+    watched:list[dict] # Choose the checkpoint
+    measured:list[dict]
+
+def load_parts(
+    source:str|Path, # As for `load_rows`
+    rows:int=4000, # To train on, where they can be made up; a file has as many as it has
+    test:int=256, # To measure it on, at the most
+    seed:int=0, # Of the rows that are made up, and of their parts
+    network:str='', # As for `load_rows`
+    stackable:bool=False, # Made of an invented network or tools by `stackable_rows`
+)->Parts: # Raises `DatasetError` or `ReportError`
+    "Rows from wherever they are, checked and in three parts."
+    if min(rows, test) < 1: raise DatasetError(f'rows is {rows}, and test is {test}.', 'Give 1 or more of each.')
+    if stackable and (source not in INVENTED or source in HELD_OUT_BRANDS): raise DatasetError(f'stackable is for invented networks and tools, and the source is {str(source)!r}.', 'Leave it out.')
+    made = load_rows(source, rows + 6*test, seed, network)
+    require_good(check_rows(made)) # before they are split, so that a row is called by its place in the file
+    train, held = split(made, .2, seed)
+    if stackable:
+        apart = {r['entity'] for r in held}
+        train = [r for r in stackable_rows(INVENTED[str(source)], rows*3//2, seed) if r['entity'] not in apart][:rows]
+    watched = held[:min(64, len(held)//4)]
+    return Parts(train, watched, held[len(watched):][-test:])

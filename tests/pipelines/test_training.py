@@ -1,13 +1,15 @@
 "The pipelines that train, from end to end on the embedded model, small: what they must show, not how good it is."
 import json, shutil
 from pathlib import Path
-import pytest
+import pytest, torch
 from bs4 import BeautifulSoup
+from rmn_lora.adapters.base import base_digest, load_base
 from rmn_lora.adapters.store import AdapterStore
 from rmn_lora.errors import PipelineError
 from rmn_lora.pipelines import run_pipeline
-from rmn_lora.training.dataset import load_rows
+from rmn_lora.training.dataset import load_parts, load_rows
 from rmn_lora.training.rows import export_jsonl, row_digest
+from rmn_lora.training.sft import rows_hash
 
 DATA = Path(__file__).resolve().parents[2]/'data'
 
@@ -51,10 +53,37 @@ def test_train_from_a_report_and_evaluate(project):
     assert (run.results['rows'], run.results['left_out']) == (2, seen['left_out']) and run.results['unknown'] == ['rows'], 'a version is known by its content under any name'
     assert 'rows does not say which rows it has seen' in BeautifulSoup(run.report.read_text(), 'html.parser').text
 
+@pytest.fixture
+def other_base(project):
+    "A base like the embedded one, with other weights."
+    base = load_base()
+    torch.manual_seed(0)
+    for w in base.model.parameters(): w.data += .02*w.data.std()*torch.randn_like(w)
+    base.model.save_pretrained(project/'other'); base.tokenizer.save_pretrained(project/'other')
+    return project/'other'
+
+def test_rebase(project, other_base):
+    store = AdapterStore(project/'adapters')
+    run_pipeline('train_adapter', source='speaking', rows=640, recipe='quick', test=32, seed=3)
+    before, rows = store.resolve('speaking'), load_parts('speaking', 640, 32, 3)
+    run = run_pipeline('rebase', adapters=['speaking'], base='other')
+    new = store.look_up(run.results['versions']['speaking'])
+    assert store.resolve('speaking').version == before.version, 'no name moves'
+    assert new.lineage['parents'] == [before.version] and new.base_digest == run.results['base'] == base_digest(other_base) != before.base_digest
+    assert [new.lineage[k] for k in ('rows', 'recipe', 'asked')] == [before.lineage[k] for k in ('rows', 'recipe', 'asked')] and before.lineage['rows'] == rows_hash(rows.train)
+    old, alone, after = run.results['rebased']['speaking']
+    assert old['n'] == after['n'] == len(rows.measured) and after['estimate'] > alone['estimate']
+    assert 'the rows of then' in BeautifulSoup(run.report.read_text(), 'html.parser').text
+    with pytest.raises(PipelineError, match='rebase: speaking was made for base'):
+        (project/'settings.ini').write_text('[model]\nbase = other\n')
+        run_pipeline('rebase', adapters=['speaking'], base='embedded')
+    store.alias('speaking', new)
+    assert run_pipeline('evaluate_adapters', adapters=['speaking'], source='speaking', n=8, seed=9).results['exact']['speaking']['n'] == 8, 'it moved with the settings'
+
 @pytest.mark.parametrize('name,params,message', [('train_adapter', dict(source='nowhere.csv'), '.*neither a file nor an invented card'), ('train_adapter', dict(recipe='fast'), "No recipe is called 'fast'"),
     ('train_adapter', dict(name='My adapter'), "The adapter id 'My adapter' is no valid name"), ('train_adapter', dict(rows=0), 'rows is 0'), ('train_adapter', dict(source='juniper', stackable=True), 'stackable'),
     ('evaluate_adapters', dict(adapters=['nobody']), "No adapter is called 'nobody'"), ('evaluate_adapters', dict(adapters=[], n=0), 'n is 0'),
-    ('demo', dict(network='walmart'), "No network is called 'walmart'")])
+    ('rebase', dict(adapters=['a']), 'No base is given'), ('rebase', dict(base='embedded'), 'No adapters are given'), ('demo', dict(network='walmart'), "No network is called 'walmart'")])
 def test_a_wrong_value_leaves_no_run(project, name, params, message):
     with pytest.raises(PipelineError, match=f'{name}: {message}'): run_pipeline(name, **params)
     assert not list(project.glob('runs/*'))
