@@ -27,7 +27,7 @@ class PathSettings(Section):
 
 class ModelSettings(Section):
     "The base model that adapters are made for."
-    base:str = Field(default='embedded', description="'embedded', or a folder or Hugging Face id of a causal language model.")
+    base:str = Field(default='embedded', description="'embedded', or a folder (from the project root) or Hugging Face id of a causal language model.")
     device:Literal['auto','cpu','cuda'] = Field(default='auto', description='Where models run; auto takes the GPU when there is one.')
     dtype:Literal['fp32','bf16','nf4'] = Field(default='fp32', description='How the weights of the base model are held.')
 
@@ -155,4 +155,5 @@ def load_settings() -> Settings:
     _refuse_unknown(found)
     built: dict[str,Any] = {name: _build(name, cls, {k: v for (s,k),v in found.items() if s == name}) for name,cls in SECTIONS.items()}
     built['paths'] = PathSettings(**{k: _folder(root, k, v, found.get(('paths',k), ('','default'))[1]) for k,v in built['paths']})
+    if (model := built['model']).base != 'embedded' and (folder := root/model.base).is_dir(): built['model'] = model.model_copy(update=dict(base=str(folder)))
     return Settings(root=root, sources={f'{s}.{k}': source for (s,k),(_,source) in found.items()}, **built)

@@ -31,8 +31,10 @@ def contributions(
     out, n = {'': worth[()]}, len(parts)
     for i, p in enumerate(parts):
         without = [s for s in sets if i not in s]
-        out[p.id] = sum(((worth[tuple(sorted((*s, i)))] - worth[s])/(n*math.comb(n - 1, len(s))) for s in without), torch.zeros(len(tokens)))
+        out[_name(parts, p)] = sum(((worth[tuple(sorted((*s, i)))] - worth[s])/(n*math.comb(n - 1, len(s))) for s in without), torch.zeros(len(tokens)))
     return out
+
+def _name(parts, p): return p.id if [q.id for q in parts].count(p.id) == 1 else f'{p.id}@{p.version[7:15]}' # two versions of one adapter
 
 def _only(compositor, parts, chosen):
     "The composition of some parts, with their weights; None for none."
@@ -51,7 +53,8 @@ def _logprobs(compositor, models, prompt, tokens):
 def strengths(model:ComposedModel)->dict[str, float]:
     "Adapter id → the length of its update, times its weight (Frobenius, over all layers)."
     manager = model.compositor.manager
-    return {p.id: abs(p.weight)*norm(manager.factors(manager.resolve(p.version))) for p in model.composition.parts}
+    parts = model.composition.parts
+    return {_name(parts, p): abs(p.weight)*norm(manager.factors(manager.part(p.id, p.version))) for p in parts}
 
 def overlap(f:Factors, g:Factors)->tuple[float, float]: # 0 to 1 each; NaN if they share no layer
     "How far two updates read the same directions, and write the same: means over the layers that both change."
@@ -65,11 +68,13 @@ def interference(
     adapter_ids:Sequence[str], # Names or versions, at least two
 )->list[dict[str, Any]]: # For each pair: one, other, cosine, reading, writing; raises `AdapterError`
     "How adapters stand to each other."
+    if len(set(adapter_ids)) < 2: raise AdapterError(f'{list(adapter_ids)} are no two adapters.', 'Name at least two.')
     factors = {n: compositor.manager.factors(compositor.manager.resolve(n)) for n in adapter_ids}
     def pair(one, other):
         f, g = factors[one], factors[other]
         reading, writing = overlap(f, g)
-        return dict(one=one, other=other, cosine=inner(f, g)/norm(f)/norm(g), reading=reading, writing=writing)
+        both = norm(f)*norm(g)
+        return dict(one=one, other=other, cosine=inner(f, g)/both if both else math.nan, reading=reading, writing=writing)
     return [pair(*names) for names in itertools.combinations(factors, 2)]
 
 def interference_chart(
@@ -80,5 +85,6 @@ def interference_chart(
     import altair as alt
     both = [dict(one=a, other=b, value=p[measure]) for p in pairs for a, b in ((p['one'], p['other']), (p['other'], p['one']))]
     scale = alt.Scale(scheme='redblue', domain=[-1, 1]) if measure == 'cosine' else alt.Scale(scheme='blues', domain=[0, 1])
+    ink = alt.condition('abs(datum.value) > .6', alt.value('white'), alt.value('black'))
     cell = alt.Chart(alt.Data(values=both)).encode(x=alt.X('one:N', title=None), y=alt.Y('other:N', title=None))
-    return cell.mark_rect().encode(color=alt.Color('value:Q', scale=scale, title=measure)).properties(width=180, height=180) + cell.mark_text().encode(text=alt.Text('value:Q', format='.2f'))
+    return cell.mark_rect().encode(color=alt.Color('value:Q', scale=scale, title=measure)).properties(width=180, height=180) + cell.mark_text().encode(text=alt.Text('value:Q', format='.2f'), color=ink)

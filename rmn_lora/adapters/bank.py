@@ -23,17 +23,20 @@ from ..errors import AdapterError
 # %% ../../nbs/32_adapters.bank.ipynb #cc94e9d5
 def shared_inputs(
     base:Base,
-)->list[tuple[str, ...]]: # Each linear layer in one group
+)->list[tuple[str, ...]]: # Each linear layer that adapters can be added to, in one group
     "Which linear layers read the same tensor."
     seen:dict[int, tuple[list[str], Any]] = {} # the tensors are kept, so that no id is given twice
-    def note(name, module, args): seen.setdefault(id(args[0]), ([], args[0]))[0].append(name)
-    hooks = [base.model.get_submodule(n).register_forward_pre_hook(partial(note, n)) for n in base.linears]
+    odd = set() # a router says more than one thing, and nothing can be added to that
+    def note(name, module, args, out):
+        if isinstance(out, torch.Tensor): seen.setdefault(id(args[0]), ([], args[0]))[0].append(name)
+        else: odd.add(name)
+    hooks = [base.model.get_submodule(n).register_forward_hook(partial(note, n)) for n in base.linears]
     try:
         with torch.inference_mode(): base.model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=base.device), use_cache=False)
     finally:
         for h in hooks: h.remove()
     groups = [tuple(dict.fromkeys(names)) for names, _ in seen.values()]
-    return groups + [(n,) for n in base.linears if not any(n in g for g in groups)]
+    return groups + [(n,) for n in base.linears if n not in odd and not any(n in g for g in groups)]
 
 # %% ../../nbs/32_adapters.bank.ipynb #e448879b
 PAGE = 16 # ranks
@@ -108,7 +111,7 @@ class Plan:
         "A x of all layers of the group, times what each row wants of it; for few tokens, B (A x) as well."
         if group not in self._thin: self._thin[group] = _Thin(self.bank.groups[group], *self._factors[group])
         now, (rows, pages), flat = self._thin[group], self.scale.shape, x.reshape(-1, x.shape[-1])
-        if rows > 1 and x.shape[0] != rows and x.shape[:2] != (1, rows): raise AdapterError(
+        if rows > 1 and x.shape[0] != rows: raise AdapterError(
             f'A layer was given {tuple(x.shape)} for a batch of {rows} rows that each have adapters of their own.', 'Give this model one composition a batch.')
         n, layers = len(flat), now.layers
         self._few = now.parts is not None and n <= FEW and x.device.type == 'cpu' and not torch.is_grad_enabled()
@@ -138,14 +141,19 @@ class Bank:
     ):
         self.base, self.pages, self.page_bytes = base, pages, page_bytes(base)
         self._free, self._views, self._lock = list(range(pages)), dict[int, list[torch.Tensor]](), threading.Lock()
-        self.groups = [_Group(base, layers, pages) for layers in shared_inputs(base)]
+        with base.gate.answering(), torch.inference_mode(False): self.groups = [_Group(base, layers, pages) for layers in shared_inputs(base)]
         self._hooks = [base.model.get_submodule(n).register_forward_hook(partial(self._add, i, k)) for i, g in enumerate(self.groups) for k, n in enumerate(g.layers)]
 
     def __repr__(self)->str: return f'Bank({self.pages} pages of {PAGE} ranks and {self.page_bytes:,} bytes, {len(self._free)} free)'
 
     def _add(self, group, member, module, args, out):
         plan = _PLAN.get()
-        if plan is not None and plan.bank is self: plan.add(group, member, args[0], out)
+        if plan is None or plan.bank is not self: return None
+        if out.dtype == self.base.model.dtype: return plan.add(group, member, args[0], out)
+        with torch.autocast(out.device.type, enabled=False): # somebody computes in another precision than the base is held in
+            more = torch.zeros_like(out, dtype=self.base.model.dtype)
+            plan.add(group, member, args[0].to(more.dtype), more)
+        return out + more.to(out.dtype)
 
     @property
     def free(self)->int: "Pages that nobody has."; return len(self._free)
@@ -154,7 +162,7 @@ class Bank:
         factors:Factors,
     )->Paged: # In the bank's precision, on the processor; raises `AdapterError`
         "An adapter in the form in which it can be copied into the bank."
-        if odd := factors.A.keys() - self.base.linears.keys(): raise AdapterError(f'{min(odd)!r} is no linear layer of {self.base.name!r}.', 'Use the base that the adapter was trained on.')
+        if odd := factors.A.keys() - {n for g in self.groups for n in g.layers}: raise AdapterError(f'{min(odd)!r} is no layer of {self.base.name!r} that can be added to.', 'Use the base that the adapter was trained on.')
         pages, tensors = pages_for(factors.rank), []
         for g in self.groups:
             A = torch.zeros(len(g.layers), pages*PAGE, g.A.shape[-1], dtype=g.A.dtype)

@@ -10,7 +10,7 @@ __all__ = ['PLAIN_TEMPLATE', 'base_digest', 'find_checkpoint', 'verify_checksums
 import hashlib,math,re,warnings
 from collections.abc import Iterator
 from contextlib import contextmanager,nullcontext
-from dataclasses import dataclass,replace
+from dataclasses import dataclass,field,replace
 from importlib import resources
 from inspect import signature
 from os import PathLike
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from .decode import fitting_threads, greedy
 from .files import check_adapter,file_hash,import_bitsandbytes
+from .gate import Gate
 from ..errors import AdapterError,BaseModelError
 
 # %% ../../nbs/30b_adapters.base.ipynb #2ab2ef68
@@ -47,7 +48,7 @@ def _from_hub(name):
         print(f'Downloading {name} from the Hugging Face hub: {len(files)} files, {sum(f.size or 0 for f in files)/1e6:,.0f} MB.', flush=True)
         return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
     except Exception as e:
-        raise BaseModelError(f'{name!r} is no folder here, and the Hugging Face hub did not give it: {e}',
+        raise BaseModelError(f'{name!r} is no folder here, and the Hugging Face hub did not give it: {str(e).rstrip(". ")}.',
             "Give a folder with a checkpoint, an id that the hub knows, or 'embedded'.") from e
 
 def find_checkpoint(
@@ -58,6 +59,7 @@ def find_checkpoint(
     if name=='embedded': folder = Path(str(resources.files('rmn_lora')/'assets'/'base'))
     else: folder = Path(name).expanduser()
     if not folder.is_dir() and _HUB_ID.fullmatch(name) and not folder.parent.is_dir(): folder = _from_hub(name)
+    if not folder.is_dir(): raise BaseModelError(f'{name!r} is no folder.', "Give a folder with a Hugging Face causal language model in safetensors, a hub id, or 'embedded'.")
     for pattern in ('config.json','model*.safetensors'):
         if not any(folder.glob(pattern)): raise BaseModelError(f'{name!r} has no {pattern}.',
             "Give a folder with a Hugging Face causal language model in safetensors, a hub id, or 'embedded'.")
@@ -113,7 +115,9 @@ def detach(
 ):
     "Put back each layer that PEFT wrapped, and forget the adapters."
     from peft.tuners.tuners_utils import BaseTunerLayer
-    for name,module in [(n,m) for n,m in model.named_modules() if isinstance(m,BaseTunerLayer)]: model.set_submodule(name, module.get_base_layer())
+    wrapped = [(n,m) for n,m in model.named_modules() if isinstance(m,BaseTunerLayer)]
+    for name,module in wrapped:
+        if not any(name.startswith(f'{n}.') for n,_ in wrapped): model.set_submodule(name, module.get_base_layer()) # PEFT wraps experts in wrappers of wrappers
     for attr in ('peft_config','_hf_peft_config_loaded'): model.__dict__.pop(attr, None)
 
 @contextmanager
@@ -151,6 +155,7 @@ class Base:
     dtype:str # 'fp32', 'bf16' or 'nf4'
     linears:dict # `linear_shapes`: the layers that LoRA can change
     stops:set # `stop_tokens`
+    gate:Gate = field(default_factory=Gate, init=False, repr=False) # Who may use its layers
 
     def __repr__(self): return f'Base({self.name!r}, {self.dtype}, {self.device}, {self.digest[:19]}…)'
 
@@ -177,10 +182,11 @@ class Base:
     )->list: # One answer a prompt, in the order given
         "The likeliest answer to each prompt (greedy)."
         ids = self.encode(prompts)
-        order,answers = sorted(range(len(ids)), key=lambda i: len(ids[i])),[None]*len(ids)
-        with fitting_threads(self.model):
+        order,answers = list(range(len(ids))),[None]*len(ids)
+        if len(ids)>batch_size: order.sort(key=lambda i: len(ids[i])) # a single batch stays in order, for its rows may have adapters of their own
+        with self.gate.answering(),fitting_threads(self.model):
             for part in (order[i:i+batch_size] for i in range(0, len(order), batch_size)):
-                for i,a in zip(part, greedy(self.model, [ids[i] for i in part], self.stops, int(min(max_new_tokens, self.limit-len(ids[part[-1]]))))): answers[i] = a
+                for i,a in zip(part, greedy(self.model, [ids[i] for i in part], self.stops, int(min(max_new_tokens, self.limit-max(len(ids[i]) for i in part))))): answers[i] = a
         return [self.tokenizer.decode(a, skip_special_tokens=True, clean_up_tokenization_spaces=False) for a in answers]
 
     @torch.inference_mode()
@@ -192,7 +198,7 @@ class Base:
         said = self.tokenizer(answer, add_special_tokens=False).input_ids
         if not said: return torch.zeros(0)
         ids = torch.tensor([self.encode([prompt])[0]+said], device=self.device)
-        with fitting_threads(self.model): logits = self.model(input_ids=ids, logits_to_keep=len(said)+1).logits[0,:-1].float()
+        with self.gate.answering(),fitting_threads(self.model): logits = self.model(input_ids=ids, logits_to_keep=len(said)+1).logits[0,:-1].float()
         return logits.log_softmax(-1).gather(1, ids[0,-len(said):,None])[:,0].cpu()
 
     @contextmanager
@@ -202,7 +208,7 @@ class Base:
         "Stack adapters for the length of a `with` block."
         if hasattr(self.model,'peft_config'): raise BaseModelError(f'{self.name!r} is already stacked.', 'Give all adapters to one using(…).')
         adapters = [check_adapter(f, self) for f in folders]
-        with stacked(self.model, adapters) if adapters else nullcontext():
+        with self.gate.changing() if adapters else nullcontext(),stacked(self.model, adapters) if adapters else nullcontext():
             inside = replace(self)
             try: yield inside
             finally: inside.model = None
@@ -210,6 +216,7 @@ class Base:
 # %% ../../nbs/30b_adapters.base.ipynb #8404c6d2
 _DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16, nf4=torch.float32)
 
+@torch.inference_mode(False) # else nobody could train it
 def load_base(
     path_or_id:str|PathLike='embedded', # 'embedded', a folder, or an id on the Hugging Face hub (downloaded only if named here)
     dtype:str='fp32', # How weights are held: 'fp32', 'bf16', or 'nf4' (4-bit NormalFloat, by bitsandbytes)

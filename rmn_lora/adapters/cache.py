@@ -57,6 +57,7 @@ class CompositionCache:
     def touch(self, keys:Sequence[str])->bool:
         "Whether all of these are there; if so, they count as used now."
         with self._change:
+            self._expire()
             if there := all(k in self for k in keys):
                 for k in keys: self._touch(k)
                 self._counts['hits'] += len(keys)
@@ -80,7 +81,7 @@ class CompositionCache:
 
     def give_back(self, keys:Iterable[str])->None:
         "Say that these are no longer in use, once for each time they were taken."
-        self._leave([self._entries[k] for k in keys])
+        with self._change: self._leave([self._touch(k) for k in keys])
 
     def _leave(self, entries):
         with self._change:

@@ -67,7 +67,8 @@ def _weights(strategy, n, weights):
     "The weights of n parts, checked."
     if strategy == 'sequential' and weights is not None: raise AdapterError('sequential takes the adapters as they were trained, and no weights.', "Use composition_strategy='weighted'.")
     if weights is None: return [1.]*n
-    weights = [float(w) for w in weights]
+    try: weights = [float(w) for w in weights]
+    except (TypeError, ValueError): raise AdapterError(f'weights is {weights!r}.', 'Give a list of numbers, one an adapter.') from None
     if len(weights) != n: raise AdapterError(f'{n} adapters have {len(weights)} weights.', 'Give one weight an adapter.')
     if (bad := next((w for w in weights if not (math.isfinite(w) and 0 < abs(w) <= 100)), None)) is not None: raise AdapterError(f'A weight is {bad!r}.', 'Give numbers other than 0, of at most 100; leave out an adapter that shall not count.')
     return weights
@@ -78,7 +79,8 @@ def _options(strategy, rank, density, seed):
     for k, v in dict(rank=rank, density=density, seed=seed).items():
         if v is not None and not takes[k]: raise AdapterError(f'{strategy} takes no {k}.', 'Leave it out.')
     if rank is not None and not (type(rank) is int and rank >= 1): raise AdapterError(f'rank is {rank!r}.', 'It must be a whole number from 1.')
-    if density is not None and not 0 < density <= 1: raise AdapterError(f'density is {density!r}.', 'It must be above 0, and at most 1.')
+    if density is not None and not (type(density) in (int, float) and 0 < density <= 1): raise AdapterError(f'density is {density!r}.', 'It must be above 0, and at most 1.')
+    if seed is not None and not (type(seed) is int and 0 <= seed < 2**63): raise AdapterError(f'seed is {seed!r}.', 'It must be a whole number from 0 to below 2**63.')
     defaults = dict(rank=16, density=.5, seed=0)
     given = dict(rank=rank, density=density, seed=seed)
     return {k: (defaults[k] if given[k] is None else given[k]) for k in defaults if takes[k]}
@@ -118,6 +120,15 @@ def truncated(
     return Factors(A, B, dict.fromkeys(A, 1.))
 
 # %% ../../nbs/33_adapters.compose.ipynb #5aa2f6cf
+def _merged(tensors, weights, strategy, density, draw):
+    "One matrix of several: most of their entries dropped, then added, or, in ties, the mean of those that agree in sign."
+    import_bitsandbytes() # before PEFT does, in its own way
+    from peft.utils.merge_utils import calculate_majority_sign_mask, disjoint_merge, magnitude_based_pruning
+    def kept(t): return magnitude_based_pruning(t, density) if strategy == 'ties' else t*torch.bernoulli(torch.full_like(t, density), generator=draw)/density
+    stack = torch.stack(tensors if density == 1 else [kept(t) for t in tensors])
+    weighted = stack*weights[:, None, None]
+    return disjoint_merge(weighted, calculate_majority_sign_mask(stack)) if 'ties' in strategy else weighted.sum(0)
+
 def pruned(
     parts:Sequence[tuple[Factors, float]], # Updates and their weights, of one rank in each layer
     strategy:str, # 'ties', 'dare_linear' or 'dare_ties'
@@ -125,18 +136,14 @@ def pruned(
     seed:int=0, # Of what is dropped
 )->Factors: # Raises `AdapterError` if ranks differ
     "Merge updates as PEFT does."
-    import_bitsandbytes() # before PEFT does, in its own way
-    from peft.utils import merge_utils
-    merge = getattr(merge_utils, strategy)
+    draw = torch.Generator().manual_seed(seed) # its own: threads share torch's
     A, B = {}, {}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for n in sorted({n for f, _ in parts for n in f.A}):
-            have = [(f, w*f.scale[n]) for f, w in parts if n in f.A]
-            if len({len(f.A[n]) for f, _ in have}) > 1: raise AdapterError(f'{strategy} takes adapters of one rank; in {n!r} they have {", ".join(str(len(f.A[n])) for f, _ in have)}.', 'Use sequential, weighted or svd.')
-            root, sign = torch.tensor([math.sqrt(abs(s)) for _, s in have]), torch.tensor([math.copysign(1., s) for _, s in have])
-            A[n] = merge([f.A[n] for f, _ in have], root*sign, density)
-            B[n] = merge([f.B[n]/f.scale[n] for f, _ in have], root, density)
+    for n in sorted({n for f, _ in parts for n in f.A}):
+        have = [(f, w*f.scale[n]) for f, w in parts if n in f.A]
+        if len({len(f.A[n]) for f, _ in have}) > 1: raise AdapterError(f'{strategy} takes adapters of one rank; in {n!r} they have {", ".join(str(len(f.A[n])) for f, _ in have)}.', 'Use sequential, weighted or svd.')
+        root, sign = torch.tensor([math.sqrt(abs(s)) for _, s in have]), torch.tensor([math.copysign(1., s) for _, s in have])
+        A[n] = _merged([f.A[n] for f, _ in have], root*sign, strategy, density, draw)
+        B[n] = _merged([f.B[n]/f.scale[n] for f, _ in have], root, strategy, density, draw)
     return Factors(A, B, dict.fromkeys(A, 1.))
 
 # %% ../../nbs/33_adapters.compose.ipynb #b61cb736

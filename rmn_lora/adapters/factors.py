@@ -65,7 +65,8 @@ def norm(f:Factors, layers:Iterable[str]|None=None)->float:
 
 def distance(f:Factors, g:Factors)->float:
     "How far f is from g, as a share of the length of g."
-    return math.sqrt(max(0., inner(f, f) - 2*inner(f, g) + inner(g, g)))/norm(g)
+    apart = math.sqrt(max(0., inner(f, f) - 2*inner(f, g) + inner(g, g)))
+    return apart/length if (length := norm(g)) else apart and math.inf
 
 # %% ../../nbs/31a_adapters.factors.ipynb #b56ef635
 def added(

@@ -51,9 +51,9 @@ def read_json(
     return found
 
 # %% ../../nbs/30_adapters.files.ipynb #11aaf8df
-_PLAIN = dict(bias='none', **{k:None for k in (
-    'use_dora','lora_bias','use_qalora','modules_to_save','layer_replication','trainable_token_indices','target_parameters','alora_invocation_tokens','megatron_config',
-    'velora_config','monteclora_config','use_bdlora','arrow_config','kasa_config')})
+_PLAIN:dict[str,tuple] = dict(bias=('none',), **dict.fromkeys(('use_dora','lora_bias','use_qalora'), (None,False)), **dict.fromkeys((
+    'modules_to_save','layer_replication','trainable_token_indices','alora_invocation_tokens','megatron_config',
+    'velora_config','monteclora_config','use_bdlora','arrow_config','kasa_config'), (None,)), target_parameters=(None,[])) # what each may be; PEFT mostly takes an empty list for a wish
 
 def _several(given): return [] if given is None else [given] if isinstance(given,(str,int)) else given
 
@@ -66,8 +66,8 @@ def read_adapter_config(
     path = Path(folder)/'adapter_config.json'
     raw = read_json(path)
     if raw.get('peft_type')!='LORA': raise AdapterError(f"{path.name}: peft_type is {raw.get('peft_type')!r}; 'LORA' was expected.", 'Train a LoRA adapter.')
-    for key,want in _PLAIN.items():
-        if (got := raw.get(key) or want)!=want: raise AdapterError(f'{path.name}: {key} is {got!r}; only plain LoRA adds up exactly.', 'Train it again without.')
+    for key,plain in _PLAIN.items():
+        if not any(type(got := raw.get(key, plain[0])) is type(p) and got==p for p in plain): raise AdapterError(f'{path.name}: {key} is {got!r}; only plain LoRA adds up exactly.', 'Train it again without.')
     if (init := raw.get('init_lora_weights',True)) not in (True,False,'gaussian','orthogonal','eva'): raise AdapterError(
         f'{path.name}: init_lora_weights is {init!r}, which changes the base weights when loaded.', "Save it with PEFT's path_initial_model_for_weight_conversion.")
     try:
@@ -77,7 +77,7 @@ def read_adapter_config(
         if not all(type(i) is int for i in _several(config.layers_to_transform)): raise ValueError(f'layers_to_transform is {config.layers_to_transform!r}')
         if not 0<=float(config.lora_dropout)<1: raise ValueError(f'lora_dropout is {config.lora_dropout!r}')
         patterns = [('r',config.r),*config.rank_pattern.items()],[('lora_alpha',config.lora_alpha),*config.alpha_pattern.items()]
-    except (TypeError,ValueError,AttributeError,re.error) as e: raise AdapterError(f'{path.name} is not a LoRA configuration: {e}.', 'Save the adapter with PEFT.') from e
+    except (TypeError,ValueError,AttributeError,re.error,OverflowError) as e: raise AdapterError(f'{path.name} is not a LoRA configuration: {e}.', 'Save the adapter with PEFT.') from e
     for key,value in patterns[0]:
         if type(value) is not int or value<1: raise AdapterError(f'{path.name}: rank {key} is {value!r}.', 'A rank is a whole number from 1.')
     for key,value in patterns[1]:
@@ -96,6 +96,7 @@ def _read_factors(path):
     for key,t in tensors.items():
         if not (m:=_KEY.fullmatch(key)): raise AdapterError(f'{path.name}: unknown tensor {key!r}.', 'A plain LoRA holds only lora_A and lora_B weights of linear layers.')
         if not (t.is_floating_point() and t.ndim==2): raise AdapterError(f'{path.name}: {key!r} is {t.dtype} of shape {tuple(t.shape)}; a matrix of floats was expected.')
+        if not t.numel(): raise AdapterError(f'{path.name}: {key!r} is empty, of shape {tuple(t.shape)}.', 'Save the adapter again.')
         if not t.float().isfinite().all(): raise AdapterError(f'{path.name}: {key!r} holds NaN or infinity.', 'The training diverged: lower the learning rate.')
         if (most := t.float().abs().max().item())>1e4: raise AdapterError(f'{path.name}: {key!r} holds {most:.3g}.', 'No weight of an adapter is beyond 10,000: the training diverged, or the file is damaged.')
         factors.setdefault(m[1],{})[m[2]] = t
@@ -119,6 +120,7 @@ def check_adapter(
     from peft.tuners.tuners_utils import check_target_module_exists
     from peft.utils.other import get_pattern_key
     made_for = read_json(folder/'adapter.json').get('base_digest') if (folder/'adapter.json').exists() else None
+    if not isinstance(made_for,(str,type(None))): raise AdapterError(f'adapter.json of {folder.name!r}: base_digest is {made_for!r}.', 'Publish the adapter again.')
     if base and made_for and made_for!=base.digest: raise BaseModelError(
         f'{folder.name!r} was made for base {made_for!r}, and {base.name!r} is {base.digest!r}.', 'Load that base, or train the adapter on this one.')
     factors = _read_factors(path)

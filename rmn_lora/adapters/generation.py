@@ -58,7 +58,7 @@ def answer(
 )->list[Generation]: # Raises `BaseModelError`
     "Answer one batch with whatever adapters are in force."
     from transformers import GenerationConfig
-    if temperature < 0: raise BaseModelError(f'temperature is {temperature!r}.', 'Use 0 for the likeliest answer, or a number above.')
+    if not (temperature == 0 or .001 <= temperature <= 1000): raise BaseModelError(f'temperature is {temperature!r}.', 'Use 0 for the likeliest answer, or a number from .001 to 1000.')
     ids = base.encode(list(prompts))
     width = max(map(len, ids))
     tokens = torch.tensor([[0]*(width - len(r)) + r for r in ids], device=base.device)

@@ -54,16 +54,24 @@ class AdapterManager:
         return self._base
 
     def resolve(self,
-        name:str, # A name, or a version: 'sha256:…', at least 8 digits of it
+        name:str|AdapterVersion, # A name, or a version: 'sha256:…', at least 8 digits of it
     )->AdapterVersion: # Raises `AdapterError`, or `BaseModelError` for an adapter of another base
         "The version that a name means now, if it may answer. The name's file is read again only when it has changed, the adapter's files when they are needed."
+        if isinstance(name, AdapterVersion): return self.part(name.id, name.version)
+        if not isinstance(name, str): raise AdapterError(f'{name!r} is no name of an adapter.', 'Give a text.')
         known = self._meanings.get(name)
         if known and (known.file is None or _file(known.path) == known.file): return known.version
         path = str(self.store.root/'.aliases'/f'{name}.json')
         before = _file(path)
         v = self.store.look_up(name)
         self._may_answer(v)
-        self._meanings[name] = _Meaning(path, before, v)
+        if before or name.startswith('sha256:'): self._meanings[name] = _Meaning(path, before, v) # a name that appeared just now is looked up again
+        return v
+
+    def part(self, id:str, version:str)->AdapterVersion: # Raises `AdapterError`, `BaseModelError`
+        "The version that was published under an id, if it may answer."
+        v = self.store.version(id, version)
+        self._may_answer(v)
         return v
 
     def _may_answer(self, v):
@@ -86,6 +94,7 @@ class AdapterManager:
     )->tuple[AdapterVersion, AdapterVersion]: # What it means, and would mean; raises `AdapterError`
         "Whether a name may mean another version: it has to be of the same kind, and nobody may have been trained with the old one and not measured with the new."
         old, new = self.resolve(name), self.resolve(version)
+        if version == new.version: new = next((v for v in self.store.copies(version) if v.id == old.id), new) # the same content may have two ids
         if old.kind != new.kind: raise AdapterError(f'{name!r} is an adapter of the kind {old.kind}, and {new.id!r} of the kind {new.kind}.', f'Choose an adapter of the kind {old.kind}.')
         if not force and (others := self._unproven(old.version, new.version)): raise AdapterError(
             f'{", ".join(map(repr, others))} stood on {old.id!r} {old.version[:19]}… in training, and was not measured on {new.version[:19]}….', 'Evaluate the new stack first, or give force=True.')
@@ -101,7 +110,8 @@ class AdapterManager:
         return self._moved(name, self.store.alias(name, version, redirect=True))
 
     def rollback(self, name:str)->AdapterVersion: # What the name means now; raises `AdapterError`
-        "Let a name mean again what it meant before."
+        "Let a name mean again what it meant before, if that may answer."
+        self._may_answer(self.store.before(name))
         return self._moved(name, self.store.rollback(name))
 
     def _moved(self, name, v):

@@ -34,28 +34,31 @@ class Residency:
         self._ranks:dict[str, int] = {}
         self._distances:dict[str, float] = {}
 
-    def _rank(self, version):
-        "The highest rank of a version, from its configuration."
-        if version not in self._ranks:
-            said = read_json(self.manager.resolve(version).path/'adapter_config.json')
-            self._ranks[version] = max([said['r'], *(said.get('rank_pattern') or {}).values()])
-        return self._ranks[version]
+    def _rank(self, p):
+        "The highest rank of a part, from its configuration."
+        if p.version not in self._ranks:
+            said = read_json(self.manager.part(p.id, p.version).path/'adapter_config.json')
+            self._ranks[p.version] = max([said.get('r', 8), *(said.get('rank_pattern') or {}).values()]) # 8 is PEFT's default
+        return self._ranks[p.version]
 
-    def _read(self, version): return self.manager.factors(self.manager.resolve(version))
+    def _read(self, p): return self.manager.factors(self.manager.part(p.id, p.version))
 
     def needs(self, composition:Composition)->list[tuple[Wanted, float]]:
         "What has to be in the bank for a composition, and how much of each it takes: its parts, or what is made of them."
-        if composition.exact: return [(self._wanted(p.version, self._rank(p.version), partial(self._read, p.version)), p.weight) for p in composition.parts]
-        rank = composition.rank or max(self._rank(p.version) for p in composition.parts)
+        if composition.exact: return [(self._wanted(p.version, self._rank(p), partial(self._read, p)), p.weight) for p in composition.parts]
+        rank = composition.rank or max(map(self._rank, composition.parts))
         return [(self._wanted(composition.identity, rank, partial(self._made, composition)), 1.)]
 
-    def _made(self, composition): return materialised(composition, [self._read(p.version) for p in composition.parts])
+    def _made(self, composition):
+        "What stands for a merged composition; how far it is from the exact sum is found on the way."
+        factors = [self._read(p) for p in composition.parts]
+        made = materialised(composition, factors)
+        if composition.identity not in self._distances: self._distances[composition.identity] = distance(made, added([(f, p.weight) for f, p in zip(factors, composition.parts)]))
+        return made
 
     def distance(self, composition:Composition)->float:
-        "How far a merged composition is from the exact sum, as a share of that; computed when it is first asked for."
-        if composition.identity not in self._distances:
-            exact = added([(self._read(p.version), p.weight) for p in composition.parts])
-            self._distances[composition.identity] = distance(self._made(composition), exact)
+        "How far a merged composition is from the exact sum, as a share of that."
+        if composition.identity not in self._distances: self._made(composition)
         return self._distances[composition.identity]
 
     def _wanted(self, key, rank, read): return Wanted(key, pages_for(rank)*self.page, lambda: self.bank.load(self._in_memory(key, rank, read)))

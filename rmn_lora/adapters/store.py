@@ -6,7 +6,8 @@
 __all__ = ['KINDS', 'adapter_version', 'AdapterVersion', 'verified', 'AdapterStore', 'platform_store']
 
 # %% ../../nbs/31_adapters.store.ipynb #6d926f6a
-import hashlib,json,os,re,shutil,tempfile
+import hashlib,json,os,re,shutil,tempfile,time
+from collections.abc import Sequence
 from dataclasses import dataclass,field
 from difflib import get_close_matches
 from importlib import resources
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from ..errors import AdapterError,BaseModelError
 from .files import check_adapter,file_hash,read_json
+from .names import Names,check_id,durable,put_json
 
 # %% ../../nbs/31_adapters.store.ipynb #f44858cc
 _INCIDENTAL = ('base_model_name_or_path','revision','peft_version','inference_mode','auto_mapping','runtime_config','task_type')
@@ -29,7 +31,6 @@ def adapter_version(
 
 # %% ../../nbs/31_adapters.store.ipynb #73ba8c60
 KINDS = ('industry','retailer','brand','task')
-_ID = re.compile(r'[a-z0-9][a-z0-9._-]{0,63}')
 
 @dataclass(frozen=True)
 class AdapterVersion:
@@ -65,40 +66,20 @@ def verified(v:AdapterVersion)->AdapterVersion: # Raises `AdapterError`
     return v
 
 # %% ../../nbs/31_adapters.store.ipynb #fbd21c4a
-def _durable(path):
-    "Flush a file or folder to the disk."
-    fd = os.open(path, os.O_RDONLY)
-    try: os.fsync(fd)
-    finally: os.close(fd)
-
-def _named(what, name):
-    "Refuse a `name` that is no plain identifier (and so could be a path)."
-    if not (isinstance(name,str) and _ID.fullmatch(name)): raise AdapterError(
-        f'{what} {name!r} is no valid name.', 'Use 1 to 64 lower-case letters, digits, dots, hyphens and underscores, beginning with a letter or digit.')
-
-def _meanings(path):
-    "Each (id, version) that the alias file `path` has pointed to, the present one first."
-    try:
-        said = json.loads(path.read_text(encoding='utf-8'))
-        found = [(m['id'],m['version']) for m in (said,*said.get('before',[]))]
-        if all(_ID.fullmatch(id) and re.fullmatch(r'sha256:[0-9a-f]{64}', version) for id,version in found): return found
-    except (OSError,ValueError,TypeError,KeyError,AttributeError): pass
-    raise AdapterError(f'{path} does not say which version {path.stem!r} means.', f'Set it again: alias({path.stem!r}, version).')
-
-def _meant(path): return _meanings(path)[0]
-
-_REMEMBERED = 10 # meanings of a name
-
 class AdapterStore:
     "Published adapters in `root`/<id>/<version>/, and the names that point at them."
-    def __init__(self, root:str|os.PathLike): self.root = Path(root).absolute() # made when the first adapter is published
+    def __init__(self, root:str|os.PathLike):
+        self.root = Path(root).absolute() # made when the first adapter is published
+        self._names = Names(self.root/'.aliases')
 
-    def __repr__(self): return f'AdapterStore({len(self.list())} versions, {len(self._names())} names)'
+    def __repr__(self): return f'AdapterStore({len(self.list())} versions, {len(self._names)} names)'
+
     def check_name(self, id:str, kind:str):
         "Raise `AdapterError` if nothing can be published under this id, or as this kind."
-        _named('The adapter id', id)
+        check_id('The adapter id', id)
         if kind not in KINDS: raise AdapterError(f'The kind of {id!r} is {kind!r}.', f"Use one of {', '.join(KINDS)}.")
-        if (said := self._names().get(id)) and _meant(said)[0]!=id and not self._versions(id): raise AdapterError(f'The name {id!r} is an alias of another adapter.', 'Choose another id.')
+        if (own := self._versions(id)) and (is_now := _read_version(own[0]).kind)!=kind: raise AdapterError(f'{id!r} is an adapter of the kind {is_now}, and not {kind}.', 'Choose another id.')
+        if id in self._names and self._names.now(id)[0]!=id and not own: raise AdapterError(f'The name {id!r} is an alias of another adapter.', 'Choose another id.')
 
     def publish(self,
         folder:str|os.PathLike, # A PEFT adapter
@@ -117,11 +98,13 @@ class AdapterStore:
         check_adapter(folder, base)
         given,made_for = base.digest if base else base_digest,self._made_for(folder)
         if given and made_for and given!=made_for: raise BaseModelError(f'{folder.name!r} says it was made for base {made_for!r}, and not {given!r}.', 'Give the base it was trained on.')
+        if not isinstance(lineage,(dict,type(None))) or not isinstance(scores,(dict,type(None))) or not all(isinstance((lineage or {}).get(k,[]),list) for k in ('seen','trained_with')): raise AdapterError(
+            f'The lineage of {id!r} is {str(lineage)[:80]}, and its scores are {str(scores)[:80]}.', 'Give a dict each; seen and trained_with are lists of texts.')
         card = dict(id=id, version=adapter_version(folder), kind=kind, base_digest=given or made_for, lineage=lineage or {}, scores=scores or {})
         found = self._appear(folder, card, base)
         if any(getattr(found,k)!=card[k] for k in ('version','kind','base_digest')): raise AdapterError(f'{id!r} {found.version[:19]}… is published already, as {found.kind} for base {found.base_digest!r}.', 'Publish it under another id.')
         if set(card['lineage'].get('seen',[]))-set(found.lineage.get('seen',[])): raise AdapterError(f'{id!r} {found.version[:19]}… is published already, with another history.', 'Publish it under another id: what it has seen decides what may measure it.')
-        if move: self.alias(id, found.version)
+        if move: self.alias(id, found)
         return found
 
     def _made_for(self, folder): return read_json(folder/'adapter.json').get('base_digest') if (folder/'adapter.json').exists() else None
@@ -137,6 +120,7 @@ class AdapterStore:
         try: text = json.dumps(card, indent=1, sort_keys=True, allow_nan=False)
         except (TypeError,ValueError) as e: raise AdapterError(f"The lineage or scores of {card['id']!r} are no JSON: {e}.", 'Give finite numbers, texts, lists and dicts.') from e
         self.root.mkdir(parents=True, exist_ok=True)
+        self._sweep()
         beside = Path(tempfile.mkdtemp(prefix='.incoming-', dir=self.root))
         try:
             for name in ('adapter_config.json','adapter_model.safetensors'): shutil.copyfile(folder/name, beside/name)
@@ -144,14 +128,19 @@ class AdapterStore:
             if adapter_version(beside)!=card['version']: raise AdapterError(f'{folder.name!r} changed while it was published.', 'Publish it again when nobody writes to it.')
             (beside/'adapter.json').write_text(text+'\n', encoding='utf-8')
             beside.chmod(0o755)
-            for p in (*beside.iterdir(),beside): _durable(p)
+            for p in (*beside.iterdir(),beside): durable(p)
             place.parent.mkdir(exist_ok=True)
             try: beside.rename(place)
             except OSError:
                 if not place.is_dir(): raise
-            _durable(place.parent)
+            durable(place.parent)
         finally: shutil.rmtree(beside, ignore_errors=True)
         return _read_version(place)
+
+    def _sweep(self):
+        "Remove what publishers that were killed have left behind, an hour ago or longer."
+        for p in self.root.glob('.incoming-*'):
+            if time.time()-p.stat().st_mtime>3600: shutil.rmtree(p, ignore_errors=True)
 
     def alias(self,
         name:str, # What people will ask for
@@ -159,47 +148,34 @@ class AdapterStore:
         redirect:bool=False, # Let the name of an adapter mean another adapter's version
     )->AdapterVersion: # What the name means now; raises `AdapterError`
         "Let a name mean another version, from one moment to the next."
-        _named('The alias', name)
+        check_id('The alias', name)
         v = version if isinstance(version,AdapterVersion) else self.resolve(version)
         if v.id!=name and self._versions(name) and not redirect:
             if not (own := self._place(name, v.version)).is_dir(): raise AdapterError(f'{name!r} is an adapter, and {v.version[:19]}… is no version of it.', 'Choose another alias.')
             v = _read_version(own)
-        now,before = (v.id,v.version),self._history(name)
-        self._point(name, [now,*(before[1:] if now in before[:1] else before)])
-        return v
+        now,before = self.version(v.id, v.version, name),self._names.history(name) # also if it came from another store
+        self._names.point(name, [(now.id,now.version),*(before[1:] if (now.id,now.version) in before[:1] else before)])
+        return now
 
     def rollback(self, name:str)->AdapterVersion: # What the name means now; raises `AdapterError`
         "Let a name mean again what it meant before."
-        _named('The alias', name)
-        if not (before := self._history(name)[1:]): raise AdapterError(f'{name!r} has never meant anything else.', 'See aliases() for what names mean.')
-        v = self._there(name, *before[0])
-        self._point(name, before)
+        v = self.before(name)
+        self._names.point(name, self._names.history(name)[1:])
         return v
 
-    def _history(self, name):
-        "What `name` meant, the present first; nothing where that cannot be read."
-        try: return _meanings(self.root/'.aliases'/f'{name}.json')
-        except AdapterError: return []
+    def before(self, name:str)->AdapterVersion: # Raises `AdapterError`
+        "What a name meant before, to which `rollback` goes back."
+        check_id('The alias', name)
+        if not (before := self._names.history(name)[1:]): raise AdapterError(f'{name!r} has never meant anything else.', 'See aliases() for what names mean.')
+        return self.version(*before[0], name)
 
-    def _point(self, name, meanings):
-        now,*before = [dict(id=id, version=version) for id,version in meanings[:_REMEMBERED]]
-        self._write('.aliases', name, dict(now, before=before))
-
-    def _write(self, folder, name, said):
-        "Replace <folder>/<name>.json, whole and durable."
-        (folder := self.root/folder).mkdir(exist_ok=True)
-        fd,beside = tempfile.mkstemp(dir=folder, prefix='.')
-        with os.fdopen(fd,'w',encoding='utf-8') as f: json.dump(said, f)
-        os.chmod(beside, 0o644)
-        _durable(beside)
-        os.replace(beside, folder/f'{name}.json')
-        _durable(folder)
+    def history(self, name:str)->Sequence[tuple[str,str]]: # (id, version)
+        "What a name has meant, the present first; nothing for a name that nobody knows."
+        return self._names.history(name)
 
     def aliases(self)->dict: # Name → (id, version)
         "What each name means now."
-        return {name:_meant(path) for name,path in self._names().items()}
-
-    def _names(self): return {p.stem:p for p in sorted((self.root/'.aliases').glob('[a-z0-9]*.json'))}
+        return {name:self._names.now(name) for name in self._names.paths()}
 
     def dependents(self, version:str)->list: # Of `AdapterVersion`; full versions are compared
         "The adapters that were trained together with a version, or on top of it."
@@ -214,29 +190,35 @@ class AdapterStore:
         name:str, # A name, or a version: 'sha256:…', at least 8 digits of it
     )->AdapterVersion: # Raises `AdapterError`
         "The version that a name means now; its files are hashed, and must still be what was published."
-        return verified(self.look_up(name))
+        if not str(name).startswith('sha256:'): return verified(self.look_up(name))
+        found = self.copies(name)
+        return next((v for v in found[:-1] if adapter_version(v.path)==v.version), None) or verified(found[-1])
 
     def look_up(self,
         name:str, # As for `resolve`
     )->AdapterVersion: # Raises `AdapterError`
         "The version that a name means now, whatever has become of its files."
-        if re.fullmatch(r'sha256:[0-9a-f]{8,64}', str(name)):
-            found = [v for p in sorted(self.root.glob(f"[a-z0-9]*/{self._place('x',name).name}*")) if (v := _read_version(p)).version.startswith(name)]
-            if len({v.version for v in found})==1: return found[0]
-            raise AdapterError(f'{len(found)} versions begin with {name!r}.', 'Give more of its digits.' if found else 'See list() for what there is.')
-        _named('The adapter', name)
-        if (path := self.root/'.aliases'/f'{name}.json').exists(): return self._there(name, *_meant(path))
-        near = get_close_matches(name, names := self._names(), 1)
+        if re.fullmatch(r'sha256:[0-9a-f]{8,64}', str(name)): return self.copies(name)[0]
+        check_id('The adapter', name)
+        if name in self._names: return self.version(*self._names.now(name), name)
+        near = get_close_matches(name, names := self._names.paths(), 1)
         raise AdapterError(f'No adapter is called {name!r}.', f'Did you mean {near[0]!r}?' if near else f'There are {", ".join(names)}.' if names else 'Nothing is published yet.')
 
-    def _there(self, name, id, version):
-        "The version that `name` means, if it is in the store."
+    def copies(self, version:str)->Sequence[AdapterVersion]: # Raises `AdapterError`
+        "A version, under each id that it was published as; first those of which somebody said for which base they are."
+        found = [v for p in sorted(self.root.glob(f"[a-z0-9]*/{self._place('x',version).name}*")) if (v := _read_version(p)).version.startswith(version)]
+        if len({v.version for v in found})==1: return sorted(found, key=lambda v: v.base_digest is None)
+        raise AdapterError(f'{len(found)} versions begin with {version!r}.', 'Give more of its digits.' if found else 'See list() for what there is.')
+
+    def version(self, id:str, version:str, name:str='')->AdapterVersion: # Raises `AdapterError`
+        "What was published under an id with this content; `name` is what was asked for."
         if (place := self._place(id, version)).is_dir(): return _read_version(place)
-        raise AdapterError(f'{name!r} means {id} {version[:19]}…, which is no longer in the store.', 'Publish it again, or let the name mean another version.')
+        raise AdapterError(f'{name or id!r} means {id} {version[:19]}…, which is no longer in the store.', 'Publish it again, or let the name mean another version.')
 
     def evaluate(self, record:dict, scores:dict)->None: # The `record` of a composition, and what was measured (JSON)
         "Keep what a stack of adapters was measured to do."
-        self._write('.evaluated', record['identity'].replace(':','-'), dict(record, scores=scores))
+        try: put_json(self.root/'.evaluated'/f"{record['identity'].replace(':','-')}.json", dict(record, scores=scores))
+        except (TypeError,ValueError) as e: raise AdapterError(f'The scores are no JSON: {e}.', 'Give finite numbers, texts, lists and dicts.') from e
 
     def evaluated(self, identity:str)->bool: "Whether anybody has."; return (self.root/'.evaluated'/f"{identity.replace(':','-')}.json").exists()
 

@@ -29,7 +29,7 @@ class Worker:
         self._thread:threading.Thread|None = None
 
     def ask(self,
-        make:Callable[[], Any]|None, # What to make; None: stop
+        make:Callable[[], Any], # What to make
         priority:float=0, # The highest goes first
         callback:Callable[[str, Any], Any]|None=None, # Called with the request's id, and what was made or the error
     )->str: # The request's id
@@ -60,11 +60,12 @@ class Worker:
             if isinstance(found, Exception): _log.warning('Request %s failed: %s', request.id, found)
             return
         try: request.callback(request.id, found)
-        except Exception: _log.exception('The callback of request %s failed.', request.id)
+        except BaseException: _log.exception('The callback of request %s failed.', request.id)
 
     def stop(self)->None:
         "End after what is being made; what waits is dropped."
-        if (thread := self._thread) and thread.is_alive():
+        with self._lock:
+            thread, self._thread = self._thread, None
             self._waiting.clear()
-            self.ask(None, float('inf'))
-            thread.join()
+            if thread is not None: self._queue.put(_Request((-float('inf'), -1), '', None, None))
+        if thread not in (None, threading.current_thread()): thread.join()

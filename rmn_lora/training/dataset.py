@@ -7,8 +7,10 @@ __all__ = ['SEEN', 'DESCRIPTORS', 'INVENTED', 'retailer_rows', 'task_rows', 'bra
            'stackable_rows', 'report_schema', 'report_rows', 'harmonized_records', 'load_rows', 'Parts', 'load_parts']
 
 # %% ../../nbs/42_training.dataset.ipynb #126e7acb
+import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -23,7 +25,7 @@ from .cards import COUNTS, FIELDS, MONEY, WINDOWS, ColumnRule, SchemaCard, ToneC
 from .corpus import HELD_OUT_BRANDS, HELD_OUT_NETWORKS, HELD_OUT_TOOLS
 from .invented import brief_for, schema_card, seeded, tools_card
 from .records import world_records
-from .rows import check_rows, import_jsonl, require_good, row, split
+from .rows import check_rows, import_jsonl, require_good, row, row_digest, split
 
 # %% ../../nbs/42_training.dataset.ipynb #25358fe3
 def retailer_rows(schema:SchemaCard, n:int, seed:int=0, cards:Sequence=())->list[dict]:
@@ -214,7 +216,9 @@ def load_rows(
         if network: raise DatasetError(f'{str(source)!r} is an invented card, of no network.', 'Leave the network out.')
         return card_rows(INVENTED[str(source)], n, seed)
     path = Path(source)
-    if not path.is_file(): raise DatasetError(f'{str(source)!r} is neither a file nor an invented card.', f'Give a report, a JSONL file of rows, or one of {", ".join(INVENTED)}.')
+    if not path.is_file():
+        near = get_close_matches(path.name, INVENTED, 1)
+        raise DatasetError(f'{str(source)!r} is neither a file nor an invented card.', (f'Did you mean {near[0]}? ' if near else '') + f'Give a report, a JSONL file of rows, or one of {", ".join(INVENTED)}.')
     if _holds_rows(path) and not network: return import_jsonl(path)[:n]
     return report_rows(path, network)[1][:n]
 
@@ -241,11 +245,14 @@ def load_parts(
     "Rows from wherever they are, checked and in three parts."
     if min(rows, test) < 1: raise DatasetError(f'rows is {rows}, and test is {test}.', 'Give 1 or more of each.')
     if stackable and (source not in INVENTED or source in HELD_OUT_BRANDS): raise DatasetError(f'stackable is for invented networks and tools, and the source is {str(source)!r}.', 'Leave it out.')
-    made = load_rows(source, rows + 6*test, seed, network)
+    made = load_rows(source, rows + 6*test if source in INVENTED else sys.maxsize, seed, network)
     require_good(check_rows(made)) # before they are split, so that a row is called by its place in the file
     train, held = split(made, .2, seed)
+    if source in INVENTED: train = train[:rows]
     if stackable:
         apart = {r['entity'] for r in held}
         train = [r for r in stackable_rows(INVENTED[str(source)], rows*3//2, seed) if r['entity'] not in apart][:rows]
     watched = held[:min(64, len(held)//4)]
-    return Parts(train, watched, held[len(watched):][-test:])
+    known = set(map(row_digest, watched))
+    if not (measured := [r for r in held[len(watched):] if row_digest(r) not in known]): raise DatasetError('All rows that were held out are one and the same.', 'Give rows that differ.')
+    return Parts(train, watched, measured[-test:])

@@ -98,10 +98,13 @@ def stopping_politely(watch:Watch)->Iterator[None]:
 # %% ../../nbs/44_training.sft.ipynb #e1296a21
 @contextmanager
 def lent(
-    model:Any, # A Hugging Face causal language model
-)->Iterator[None]:
-    "Afterwards `model` has its own layers, attributes, configuration, mode and gradient flags again."
+    base:Any, # A `Base`
+)->Iterator[None]: # Raises `BaseModelError` while others change it, or do not stop answering with it
+    "Nobody else uses the base meanwhile; afterwards its model has its own layers, attributes, configuration, mode and gradient flags again."
     from rmn_lora.adapters.base import detach
+    with base.gate.changing(): yield from _lent(base.model, detach)
+
+def _lent(model, detach):
     own, wants, training = dict(vars(model)), {n for n, p in model.named_parameters() if p.requires_grad}, model.training
     configs = [(c, deepcopy(vars(c))) for c in (model.config, model.generation_config)]
     try: yield
@@ -223,7 +226,7 @@ def train_adapter(
 
 def _run(base, rows, folder, recipe, held_out, watch):
     "Train to the end, or until somebody stops it; the history is written when all else has been."
-    with lent(base.model), quiet(), stopping_politely(watch):
+    with lent(base), quiet(), stopping_politely(watch):
         try:
             trainer = _trainer(base, rows, folder, recipe, held_out, watch)
             trainer.train(resume_from_checkpoint=_last_checkpoint(folder/'checkpoints'))

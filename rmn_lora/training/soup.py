@@ -28,7 +28,7 @@ def mean_adapter(
     for f in folders: check_adapter(f, base)
     from peft import PeftModel
     names = [f'part{i}' for i in range(len(folders))]
-    with lent(base.model), warnings.catch_warnings():
+    with lent(base), warnings.catch_warnings():
         warnings.simplefilter('ignore', FutureWarning) # PEFT asks transformers for an attribute that was renamed
         peft = PeftModel.from_pretrained(base.model, folders[0], adapter_name=names[0])
         for name, f in zip(names[1:], folders[1:]): peft.load_adapter(f, name)

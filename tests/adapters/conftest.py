@@ -10,6 +10,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from rmn_lora.adapters.base import load_base
+from rmn_lora.adapters.compositor import get_compositor
+from rmn_lora.adapters.manager import AdapterManager
 
 LINEARS = ('q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj')
 TEMPLATE = ("{% for m in messages %}<start>{{ m['role'] }}\n{{ m['content'] }}<turn>\n{% endfor %}"
@@ -83,10 +85,42 @@ def fingerprint(model):
 def tree(root): return sorted(p.relative_to(root).as_posix() for p in root.rglob('*'))
 
 
+def fill(store, base, root, many=6, **config):
+    "Adapters retail, amazon, walmart, brand, planning, mapping; the first two have a second version that no name means."
+    names = dict(retail='industry', amazon='retailer', walmart='retailer', brand='brand', planning='task', mapping='task')
+    versions = {}
+    for i, (id, kind) in enumerate(list(names.items())[:many]):
+        for k in (1, 2):
+            folder = make_adapter(base, root/f'{id}{k}', seed=10*i + k, std=.12, **{**dict(r=(4, 8, 3, 20, 16, 5)[i], lora_alpha=8, target_modules=list(LINEARS)[i % 3:]), **config})
+            versions[f'{id}{k}'] = store.publish(folder, id, kind, base=base, move=k == 1)
+    return versions
+
+
+def agrees(compositor, prompt, out, models=None):
+    "The largest difference between what an answer's tokens were worth when it was given, and what they are worth under the identity it reports (or under other models)."
+    model = models or compositor.compose_sync([a['version'] for a in out.identity['adapters']], *(['weighted'] if (w := [a['weight'] for a in out.identity['adapters']]) != [1.]*len(w) else []), **({'weights': w} if w != [1.]*len(w) else {}))
+    if models is None: assert model.identity['identity'] == out.identity['identity']
+    if not out.tokens: return 0.
+    again = model.logits(prompt, out.tokens)[:-1].log_softmax(-1).gather(1, torch.tensor(out.tokens)[:, None])[:, 0]
+    return (again - out.logprobs).abs().max().item()
+
+
 def _lend(function):
     "A fixture that hands `function` to tests (test files cannot import each other here)."
     return pytest.fixture(scope='session', name=function.__name__)(lambda: function)
 
 
 
-lend_checkpoint, lend_adapter, lend_dense, lend_fingerprint, lend_tree = map(_lend, (make_checkpoint, make_adapter, add_dense, fingerprint, tree))
+lend_checkpoint, lend_adapter, lend_dense, lend_fingerprint, lend_tree, lend_agrees, lend_fill = map(_lend, (make_checkpoint, make_adapter, add_dense, fingerprint, tree, agrees, fill))
+
+
+@pytest.fixture
+def manager(base, checkpoint, tmp_path):
+    m = AdapterManager(checkpoint, tmp_path/'store', device='cpu')
+    m.versions = fill(m.store, base, tmp_path/'made')
+    yield m
+    if m.compositor: m.compositor.close()
+
+
+@pytest.fixture
+def compositor(manager): return get_compositor(manager)

@@ -23,38 +23,6 @@ LINEARS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down
 SECONDS = float(os.environ.get('RMN_STRESS_SECONDS', '15')) # of the test with sixteen threads
 
 
-def fill(store, base, root, make_adapter, many=6, **config):
-    "Adapters retail, amazon, walmart, brand, planning, mapping; the first two have a second version that no name means."
-    names = dict(retail='industry', amazon='retailer', walmart='retailer', brand='brand', planning='task', mapping='task')
-    versions = {}
-    for i, (id, kind) in enumerate(list(names.items())[:many]):
-        for k in (1, 2):
-            folder = make_adapter(base, root/f'{id}{k}', seed=10*i + k, std=.12, **{**dict(r=(4, 8, 3, 20, 16, 5)[i], lora_alpha=8, target_modules=LINEARS[i % 3:]), **config})
-            versions[f'{id}{k}'] = store.publish(folder, id, kind, base=base, move=k == 1)
-    return versions
-
-
-@pytest.fixture
-def manager(base, checkpoint, tmp_path, make_adapter):
-    m = AdapterManager(checkpoint, tmp_path/'store', device='cpu')
-    m.versions = fill(m.store, base, tmp_path/'made', make_adapter)
-    yield m
-    if m.compositor: m.compositor.close()
-
-
-@pytest.fixture
-def compositor(manager): return get_compositor(manager)
-
-
-def agrees(compositor, prompt, out, models=None):
-    "The largest difference between what an answer's tokens were worth when it was given, and what they are worth under the identity it reports (or under other models)."
-    model = models or compositor.compose_sync([a['version'] for a in out.identity['adapters']], *(['weighted'] if (w := [a['weight'] for a in out.identity['adapters']]) != [1.]*len(w) else []), **({'weights': w} if w != [1.]*len(w) else {}))
-    if models is None: assert model.identity['identity'] == out.identity['identity']
-    if not out.tokens: return 0.
-    again = model.logits(prompt, out.tokens)[:-1].log_softmax(-1).gather(1, torch.tensor(out.tokens)[:, None])[:, 0]
-    return (again - out.logprobs).abs().max().item()
-
-
 # --- the seed's calls -------------------------------------------------------
 
 def test_the_seed_as_written(base, tmp_path, monkeypatch, make_checkpoint, make_adapter):
@@ -117,7 +85,7 @@ def test_the_seed_as_written(base, tmp_path, monkeypatch, make_checkpoint, make_
 
 # --- answers ----------------------------------------------------------------
 
-def test_each_answer_is_that_of_its_adapters(compositor, manager, base):
+def test_each_answer_is_that_of_its_adapters(compositor, manager, base, agrees):
     with base.using(manager.versions['retail1'], manager.versions['amazon1']) as stack: want = stack.generate(['spend?', 'clicks of that campaign'], 20)
     model = compositor.compose_sync(['amazon', 'retail'])
     alone = [model.generate(p, 20) for p in ('spend?', 'clicks of that campaign')]
@@ -126,7 +94,7 @@ def test_each_answer_is_that_of_its_adapters(compositor, manager, base):
     for a, p in zip(alone, ('spend?', 'clicks of that campaign')): assert agrees(compositor, p, a) < 1e-4
 
 
-def test_a_batch_of_compositions_of_every_kind(compositor):
+def test_a_batch_of_compositions_of_every_kind(compositor, agrees):
     "Mixed strategies in one batch, each as alone, and each known by what it says it is."
     ask = ['spend?', 'sales', 'clicks and sales by product', 'x', 'date of the campaign']
     models = [compositor.compose_sync(['retail', 'amazon', 'planning']), compositor.compose_sync(['walmart', 'mapping'], 'weighted', weights=[.5, 2.]),
@@ -147,7 +115,7 @@ def test_what_is_merged_says_how_far_it_is_from_the_sum(compositor):
         assert cut.identity['exact'] is False and cut.identity['distance'] == pytest.approx(distance(truncated(want, rank), want), abs=1e-4)
 
 
-def test_a_wrong_adapter_is_noticed(compositor):
+def test_a_wrong_adapter_is_noticed(compositor, agrees):
     "The check of promise 3 must be able to fail: other adapters, another weight, another version."
     out = compositor.compose_sync(['retail', 'amazon', 'planning']).generate('spend of the campaign?', 20)
     assert agrees(compositor, 'spend of the campaign?', out) < 1e-4
@@ -236,6 +204,8 @@ def test_what_runs_is_not_evicted(manager, compositor):
         r.load(c)
         assert r.has(a) and r.has(c) and not r.has(b) and rows[0] == rows[1]
     r.load(b)
+    assert r.has(a) and not r.has(c), 'it was used until now'
+    r.load(c)
     assert not r.has(a)
     r.bank.close()
 
@@ -399,7 +369,7 @@ def test_a_thousand_operations_leave_the_base_alone(manager, compositor, fingerp
 
 # --- sixteen threads --------------------------------------------------------
 
-def test_sixteen_threads(manager, compositor, fingerprint, monkeypatch):
+def test_sixteen_threads(manager, compositor, fingerprint, monkeypatch, agrees):
     "Composing, answering, swapping, evicting and failing at once: every answer is the one of the versions it reports."
     compositor._residency = small(manager, pages=12, memory=10)
     model = manager.base.model

@@ -31,7 +31,7 @@ def test_publish_twice_is_once(store, base, adapter, tree):
     before = tree(store.root)
     assert store.publish(adapter, 'a', 'task', base=base) == v and tree(store.root) == before
     assert v.base_digest == base.digest and v.lineage == {'run': 'x'} and store.resolve('a') == v
-    with pytest.raises(AdapterError, match='published already'): store.publish(adapter, 'a', 'brand', base=base)
+    with pytest.raises(AdapterError, match='is an adapter of the kind task'): store.publish(adapter, 'a', 'brand', base=base)
 
 
 def test_published_folder_is_a_peft_folder(store, base, adapter):

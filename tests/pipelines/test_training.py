@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest, torch
 from bs4 import BeautifulSoup
 from rmn_lora.adapters.base import base_digest, load_base
+from rmn_lora.adapters.compose import compose
 from rmn_lora.adapters.store import AdapterStore
 from rmn_lora.errors import PipelineError
 from rmn_lora.pipelines import run_pipeline
@@ -73,6 +74,7 @@ def test_rebase(project, other_base):
     assert [new.lineage[k] for k in ('rows', 'recipe', 'asked')] == [before.lineage[k] for k in ('rows', 'recipe', 'asked')] and before.lineage['rows'] == rows_hash(rows.train)
     old, alone, after = run.results['rebased']['speaking']
     assert old['n'] == after['n'] == len(rows.measured) and after['estimate'] > alone['estimate']
+    assert store.evaluated(compose(before.base_digest, [before]).identity), 'who was measured is not untested'
     assert 'the rows of then' in BeautifulSoup(run.report.read_text(), 'html.parser').text
     with pytest.raises(PipelineError, match='rebase: speaking was made for base'):
         (project/'settings.ini').write_text('[model]\nbase = other\n')
@@ -83,7 +85,7 @@ def test_rebase(project, other_base):
 @pytest.mark.parametrize('name,params,message', [('train_adapter', dict(source='nowhere.csv'), '.*neither a file nor an invented card'), ('train_adapter', dict(recipe='fast'), "No recipe is called 'fast'"),
     ('train_adapter', dict(name='My adapter'), "The adapter id 'My adapter' is no valid name"), ('train_adapter', dict(rows=0), 'rows is 0'), ('train_adapter', dict(source='juniper', stackable=True), 'stackable'),
     ('evaluate_adapters', dict(adapters=['nobody']), "No adapter is called 'nobody'"), ('evaluate_adapters', dict(adapters=[], n=0), 'n is 0'),
-    ('rebase', dict(adapters=['a']), 'No base is given'), ('rebase', dict(base='embedded'), 'No adapters are given'), ('demo', dict(network='walmart'), "No network is called 'walmart'")])
+    ('rebase', dict(adapters=['a']), 'No base is given'), ('rebase', dict(base='embedded'), 'No adapters are given'), ('rebase', dict(adapters=['a', 'a'], base='x'), 'An adapter is given twice'), ('demo', dict(network='walmart'), "No network is called 'walmart'")])
 def test_a_wrong_value_leaves_no_run(project, name, params, message):
     with pytest.raises(PipelineError, match=f'{name}: {message}'): run_pipeline(name, **params)
     assert not list(project.glob('runs/*'))

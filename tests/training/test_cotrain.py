@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from rmn_lora.adapters.base import load_base
 from rmn_lora.adapters.compose import compose
 from rmn_lora.adapters.store import AdapterStore, adapter_version
-from rmn_lora.errors import AdapterError, DatasetError, TrainingError
+from rmn_lora.errors import AdapterError, BaseModelError, DatasetError, TrainingError
 from rmn_lora.training import cotrain as module
 from rmn_lora.training.cards import CodesCard, ColumnRule, SchemaCard
 from rmn_lora.training.corpus import HELD_OUT_BRANDS, HELD_OUT_CODES, HELD_OUT_NETWORKS, HELD_OUT_TOOLS
@@ -163,3 +163,68 @@ def test_groups_that_make_no_sense(base, group, tmp_path):
     cotrain(base, {'calls': MEMBERS['calls']}, tmp_path/'d', replace(RECIPE, steps=1), progress=False)
     with pytest.raises(TrainingError, match='other rows'): cotrain(base, {'calls': MEMBERS['calls']}, tmp_path/'d', RECIPE, progress=False)
     assert not any((tmp_path/x).exists() for x in 'abc')
+
+
+# --- names, order, companions ---------------------------------------------------
+
+def weights(made): return {n: load_file(t.folder/'adapter_model.safetensors') for n, t in made.items()}
+
+
+def test_the_order_in_which_members_are_given_does_not_count(base, tmp_path, monkeypatch):
+    want = weights(cotrain(base, MEMBERS, tmp_path/'want', RECIPE, progress=False))
+    stop_after(4, monkeypatch)
+    with pytest.raises(KeyboardInterrupt): cotrain(base, MEMBERS, tmp_path/'run', RECIPE, progress=False)
+    monkeypatch.undo()
+    got = weights(cotrain(base, dict(reversed(MEMBERS.items())), tmp_path/'run', RECIPE, progress=False))
+    for n in want: assert all(torch.equal(want[n][k], got[n][k]) for k in want[n]), n
+
+
+def test_what_is_dropped_goes_on_after_a_stop(base, tmp_path, monkeypatch):
+    recipe = replace(RECIPE, dropout=.3)
+    want = weights(cotrain(base, MEMBERS, tmp_path/'want', recipe, progress=False))
+    stop_after(4, monkeypatch)
+    with pytest.raises(KeyboardInterrupt): cotrain(base, MEMBERS, tmp_path/'run', recipe, progress=False)
+    monkeypatch.undo()
+    torch.manual_seed(99)
+    got = weights(cotrain(base, MEMBERS, tmp_path/'run', recipe, progress=False))
+    for n in want: assert all(torch.equal(want[n][k], got[n][k]) for k in want[n]), n
+
+
+def stop_after(steps, monkeypatch):
+    class Stopping(module.Watch):
+        def on_step_end(self, args, state, control, **kwargs):
+            super().on_step_end(args, state, control, **kwargs)
+            self.stop = state.global_step >= steps
+    monkeypatch.setattr(module, 'Watch', Stopping)
+
+
+def test_names_that_layers_have_too(base, tmp_path):
+    store, short = AdapterStore(tmp_path/'adapters'), replace(RECIPE, steps=2)
+    names = dict(zip(('mlp', 'v1.2', 'q_proj'), MEMBERS.values()))
+    made = cotrain(base, names, tmp_path/'platform', short, store, progress=False)
+    assert sorted(v.id for v in store.list()) == sorted(names)
+    companions = {n: replace(names[n], version=made[n].version) for n in ('mlp', 'q_proj')}
+    before = weights({n: made[n] for n in companions})
+    cotrain(base, companions | {'layers': Member('retailer', SCHEMA)}, tmp_path/'later', short, store, progress=False)
+    for n, v in companions.items():
+        assert adapter_version(v.version.path) == v.version.version
+        assert all(torch.equal(t, before[n][k]) for k, t in load_file(v.version.path/'adapter_model.safetensors').items())
+
+
+def test_companions_are_looked_at_first(base, tmp_path):
+    store, folder = AdapterStore(tmp_path/'adapters'), cotrain(base, {'calls': MEMBERS['calls']}, tmp_path/'calls', replace(RECIPE, steps=2), progress=False)['calls'].folder
+    v = store.publish(folder, 'calls', 'task', base=base)
+    def train(version, kind='task'): cotrain(base, MEMBERS | {'calls': replace(MEMBERS['calls'], version=version)}, tmp_path/'run', RECIPE, store, progress=False)
+    with pytest.raises(BaseModelError, match='was made for base'): train(store.publish(folder, 'others', 'task', base_digest='sha256:' + '0'*64))
+    with pytest.raises(TrainingError, match='takes part as task'): train(store.publish(folder, 'shop', 'retailer', base=base))
+    (v.path/'adapter_model.safetensors').write_bytes(b'x')
+    with pytest.raises(AdapterError, match='is not what was published'): train(v)
+    assert not (tmp_path/'run').exists()
+
+
+def test_rows_that_the_base_cannot_hold(base, tmp_path):
+    short = replace(base, model=base.model)
+    limit, base.model.config.max_position_embeddings = base.model.config.max_position_embeddings, 24
+    try:
+        with pytest.raises(DatasetError, match='reads at most 24'): cotrain(short, MEMBERS, tmp_path/'run', RECIPE, progress=False)
+    finally: base.model.config.max_position_embeddings = limit

@@ -14,7 +14,7 @@ from rmn_lora.rmis.schema import ATTRIBUTED, DELIVERY
 from rmn_lora.rmis.world import SAMPLES, World
 from rmn_lora.training.cards import FIELDS, ColumnRule, SchemaCard, Tool, ToolsCard
 from rmn_lora.training.corpus import HELD_OUT_BRANDS, HELD_OUT_NETWORKS, HELD_OUT_TOOLS
-from rmn_lora.training.dataset import (INVENTED, card_rows, harmonized_records, load_rows, report_rows, report_schema, retailer_rows, stack_rows,
+from rmn_lora.training.dataset import (INVENTED, card_rows, harmonized_records, load_parts, load_rows, report_rows, report_schema, retailer_rows, stack_rows,
     stackable_rows, task_rows, world_records)
 from rmn_lora.training.rows import KINDS, check_rows, export_jsonl, import_jsonl, require_good, row, row_digest, split
 
@@ -395,3 +395,21 @@ def test_a_row_that_cannot_be_written_leaves_the_file_as_it_was(tmp_path):
     (path := tmp_path/'rows.jsonl').write_text('here')
     with pytest.raises(UnicodeEncodeError): export_jsonl([row('a\ud800', 'b', 'task', 'e')], path)
     assert path.read_text() == 'here'
+
+
+def test_parts_are_apart(tmp_path):
+    train, watched, measured = load_parts('opaque', 200, 40, 3)
+    assert len(train) == 200 and len(watched) <= 64 and len(measured) <= 40
+    entities = lambda rows: {r['entity'] for r in rows}
+    assert not entities(train) & entities(watched + measured)
+    assert not {row_digest(r) for r in measured} & {row_digest(r) for r in train + watched}
+    assert load_parts('opaque', 200, 40, 3) == (train, watched, measured)
+
+
+def test_parts_of_a_file_are_all_of_it(tmp_path):
+    rows = card_rows(HELD_OUT_NETWORKS['opaque'], 900)
+    export_jsonl(rows + rows[:50], tmp_path/'rows.jsonl')
+    train, watched, measured = load_parts(tmp_path/'rows.jsonl', rows=10, test=2000)
+    assert len(train) + len(watched) + len(measured) <= 950 and len(train) > 600
+    assert {row_digest(r) for r in train + watched + measured} == {row_digest(r) for r in rows}
+    with pytest.raises(DatasetError, match='Did you mean opaque'): load_parts('opaqe')

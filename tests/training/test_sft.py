@@ -314,7 +314,7 @@ def test_rows_are_read_in_turn_and_by_length(n, batch, steps):
         assert sum(spread)/len(spread) < 10 # of 91
 
 def test_a_lent_model_comes_back(base):
-    with pytest.raises(Stop), lent(base.model):
+    with pytest.raises(Stop), lent(base):
         base.model.forward = None
         base.model.config.use_cache = False
         base.model.config.new = 1
