@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WorkbenchError', 'SettingsError', 'ReportError', 'UnlikeNumbersError', 'DatasetError', 'AdapterError',
-           'BaseModelError', 'TrainingError', 'PipelineError']
+           'BaseModelError', 'EngineError', 'TrainingError', 'PipelineError']
 
 # %% ../nbs/00_errors.ipynb #2e43dd3f
 class WorkbenchError(Exception):
@@ -25,5 +25,6 @@ class UnlikeNumbersError(WorkbenchError): "Numbers that measure different things
 class DatasetError(WorkbenchError): "Training rows are malformed, duplicated or leak between splits."
 class AdapterError(WorkbenchError): "An adapter cannot be read, checked, published or found."
 class BaseModelError(WorkbenchError): "A base model cannot be loaded, or is not the one an adapter was made for."
+class EngineError(WorkbenchError): "A request cannot be taken, or failed."
 class TrainingError(WorkbenchError): "A training run cannot start or cannot go on."
 class PipelineError(WorkbenchError): "A pipeline does not exist, was given wrong parameters, or failed in a cell."

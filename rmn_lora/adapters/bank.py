@@ -80,12 +80,45 @@ class _Thin:
         self.group, self.layers, self.A, self.B = group, A.shape[1], A.flatten(0, 2).T, B
         self.pages, self.parts = A.flatten(0, 1).mT, _in_parts(B) if group.parts is not False else None
 
+class _Sparse:
+    "Which rows want which page, when each page is wanted by few: it is multiplied with these alone."
+    def __init__(self, wants:list[list[int]], scale:torch.Tensor):
+        rows, pages = scale.shape
+        per_row = [[(p, w.index(i)) for p, w in enumerate(wants) if i in w] for i in range(rows)]
+        self.rows, self.most = rows, max(map(len, per_row))
+        self.wide = max(map(len, wants)) + any(len(r) < self.most for r in per_row) # the last is nobody's, where some rows want less than others
+        filled = [w + (w or [0])[:1]*(self.wide - len(w)) for w in wants]
+        self.who = torch.tensor(filled).flatten()
+        self.weight = torch.stack([scale[w, p] for p, w in enumerate(torch.tensor(filled))])[:, :, None, None, None]
+        self.spare = None if all(len(r) == self.most for r in per_row) else self.wide - 1
+        places = [[p*self.wide + at for p, at in r] + [self.wide - 1]*(self.most - len(r)) for r in per_row]
+        self.where = torch.tensor(places).T.contiguous()
+
+    @classmethod
+    def of(cls, wanted:list[list[float]], scale:torch.Tensor)->'_Sparse|None':
+        wants = [[i for i, row in enumerate(wanted) if row[p]] for p in range(scale.shape[1])]
+        return cls(wants, scale) if scale.device.type == 'cpu' and 2*(max(map(len, wants)) + 1) <= len(wanted) else None
+
+    def low(self, flat:torch.Tensor, A:torch.Tensor)->torch.Tensor:
+        "A x of (tokens, inputs), of the rows that want each page: (pages, those rows' tokens, layers, ranks)."
+        (pages, layers, ranks, _), each = A.shape, len(flat)//self.rows
+        x = flat.view(self.rows, -1).index_select(0, self.who).view(pages, self.wide*each, -1)
+        low = torch.bmm(x, A.flatten(1, 2).mT).view(pages, self.wide, each, layers, ranks)*self.weight
+        if self.spare is not None: low[:, self.spare] = 0
+        return low.flatten(1, 2)
+
+    def add(self, low:torch.Tensor, B:torch.Tensor, out:torch.Tensor)->None:
+        "Add what these say to their rows' tokens (tokens, outputs)."
+        high = torch.bmm(low, B.view(len(low), -1, B.shape[1])).view(len(low)*self.wide, -1)
+        for places in self.where: out.view(self.rows, -1).add_(high.index_select(0, places))
+
 class Plan:
     "The pages that a batch computes with, and how much of each its rows want."
     def __init__(self, bank:Any, pages:Sequence[int], factors:list[list[torch.Tensor]], rows:int):
         self.bank, self.pages, self._factors = bank, pages, factors # pages ascend
         self.scale = torch.zeros(rows, len(pages), dtype=bank.base.model.dtype, device=bank.base.device) # (batch rows, or 1 where all want the same; pages)
         self._thin:dict[int, _Thin] = {}
+        self._sparse:_Sparse|None = None
         self._x:torch.Tensor|None = None
 
     def fill(self,
@@ -97,6 +130,7 @@ class Plan:
             for slot, weight in row.items():
                 for p in slot.pages: scale[i][bisect_left(self.pages, p)] += weight
         self.scale.copy_(torch.tensor(scale))
+        self._sparse = _Sparse.of(scale, self.scale)
         return self
 
     def add(self, group:int, member:int, x:torch.Tensor, out:torch.Tensor)->None:
@@ -104,7 +138,8 @@ class Plan:
         if self._x is not x or self._group != group: self._read(group, x)
         lo, hi = self._now.group.ends[member:member + 2]
         flat = out.view(-1, hi - lo)
-        if self._few: _in_parts(flat).add_(self._high[lo//PART:hi//PART])
+        if self._sparse: self._sparse.add(self._low[:, :, member], self._now.B[:, lo:hi], flat)
+        elif self._few: _in_parts(flat).add_(self._high[lo//PART:hi//PART])
         else: flat.addmm_(self._low[member], self._now.B[:, lo:hi])
 
     def _read(self, group, x):
@@ -114,13 +149,16 @@ class Plan:
         if rows > 1 and x.shape[0] != rows: raise AdapterError(
             f'A layer was given {tuple(x.shape)} for a batch of {rows} rows that each have adapters of their own.', 'Give this model one composition a batch.')
         n, layers = len(flat), now.layers
+        self._now, self._x, self._group = now, x, group
+        if self._sparse:
+            self._low = self._sparse.low(flat, self._factors[group][0])
+            return
         self._few = now.parts is not None and n <= FEW and x.device.type == 'cpu' and not torch.is_grad_enabled()
         if self._few: low = torch.bmm(flat.expand(pages*layers, n, -1), now.pages).view(pages, layers, n, PAGE).permute(1, 2, 0, 3)
         else: low = (flat @ now.A).view(n, pages, layers, PAGE).permute(2, 0, 1, 3)
         scaled = low.view(layers, rows, n//rows, pages, PAGE)*self.scale[:, None, :, None]
         self._low = scaled.reshape(layers, n, -1)
         if self._few: self._high = torch.bmm(self._low.index_select(0, now.group.parts), now.parts)
-        self._now, self._x, self._group = now, x, group
 
 _PLAN:ContextVar[Plan|None] = ContextVar('_PLAN', default=None)
 
@@ -221,11 +259,11 @@ class Bank:
 
     @contextmanager
     def using(self,
-        rows:Plan|Sequence[Mapping[Slot, float]], # A plan, or what it is made of
+        rows:Plan|Sequence[Mapping[Slot, float]]|None, # A plan, or what it is made of
         steps:int=STEPS,
     )->Iterator[None]:
         "Let the model compute with the adapters that each row wants, in this thread, for the length of a `with` block."
-        token = _PLAN.set(rows if isinstance(rows, Plan) else self.plan(rows, steps))
+        token = _PLAN.set(rows if rows is None or isinstance(rows, Plan) else self.plan(rows, steps))
         try: yield
         finally: _PLAN.reset(token)
 

@@ -7,7 +7,7 @@ __all__ = ['EXACT', 'PRUNED', 'STRATEGIES', 'Part', 'Composition', 'compose', 't
 
 # %% ../../nbs/33_adapters.compose.ipynb #b674207e
 import hashlib, json, math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
@@ -44,6 +44,13 @@ class Composition:
 
     @property
     def exact(self)->bool: "Whether it is the sum of its parts."; return self.strategy in EXACT
+
+    @classmethod
+    def of(cls, record:Mapping)->'Composition': # Raises `AdapterError` if it does not have the identity that it says
+        "The composition of a record."
+        made = cls(record['base'], tuple(Part(**a) for a in record['adapters']), record['strategy'], *(record.get(k) for k in ('rank', 'density', 'seed')))
+        if made.identity != record['identity']: raise AdapterError(f'A record says that it is {record["identity"][:19]}…, and is {made.identity[:19]}….', 'It was changed after it was made.')
+        return made
 
     def with_version(self, old:str, new:AdapterVersion)->'Composition':
         "The same, with another version in the place of one."

@@ -18,11 +18,13 @@ from typing import Any
 import torch
 from .base import Base
 from .compose import Composition, compose, export
-from .generation import Generation, answer, forced
+from .engine import Engine
+from .generation import Generation, forced
 from .manager import AdapterManager
+from .request import Request
 from .residency import Residency
 from .worker import Worker
-from ..errors import AdapterError, BaseModelError
+from ..errors import AdapterError, EngineError
 from ..settings import Settings, load_settings
 
 # %% ../../nbs/36_adapters.compositor.ipynb #65b383f8
@@ -46,22 +48,34 @@ class ComposedModel:
         "Answer."
         return self.compositor.generate([self], [prompt], max_new_tokens, temperature, seed)[0]
 
+    def submit(self,
+        prompt:list|str, # Messages, or a string for a single user message
+        **options:Any, # tenant, priority, deadline, and what `Sampling` takes
+    )->Request: # To wait for, to read as it comes, or to take back; raises `EngineError`, `AdapterError`, `BaseModelError`
+        "Ask, and do not wait."
+        return self.compositor.submit(self, prompt, **options)
+
     def answers(self,
         prompts:Sequence, # Message lists, or strings for single user messages
         max_new_tokens:int=160,
         batch_size:int=32, # Prompts answered at once
     )->list[str]: # In the order given
         "The likeliest answer to each prompt, as `Base.generate` gives them: what `training.evaluate` asks for."
-        if batch_size < 1: raise BaseModelError(f'batch_size is {batch_size!r}.', 'Answer 1 or more at once.')
-        parts = [prompts[i:i + batch_size] for i in range(0, len(prompts), batch_size)]
-        return [g.text for part in parts for g in self.compositor.generate([self]*len(part), part, max_new_tokens)]
+        if batch_size < 1: raise EngineError(f'batch_size is {batch_size!r}.', 'Answer 1 or more at once.')
+        out:list[str] = []
+        for part in (prompts[i:i + batch_size] for i in range(0, len(prompts), batch_size)):
+            with _asked() as requests:
+                for p in part: requests.append(self.submit(p, max_new_tokens=max_new_tokens))
+                out += [r.result().text for r in requests]
+        return out
 
     def logits(self,
         prompt:list|str, # Messages, or a string for a single user message
         tokens:Sequence[int]=(), # An answer that it is made to say
     )->torch.Tensor: # (tokens + 1, vocabulary) float32, on the processor
         "What the model thinks at each token of an answer, and after it; without an answer, at its first token."
-        with self.compositor.using([self]): return forced(self.compositor.base, prompt, tokens)
+        base = self.compositor.base
+        with self.compositor.using([self]): return forced(base, base.encode([prompt])[0], tokens)
 
     def export(self, path:str|PathLike)->Path: # The folder; raises `AdapterError` if it holds something
         "Write it as one PEFT adapter, for vLLM and others."
@@ -73,6 +87,14 @@ _log = logging.getLogger(__name__)
 OPTIONS = ('weights', 'rank', 'density', 'seed')
 KNOWN = 10_000 # compositions that are remembered; each takes one or two kilobytes
 
+@contextmanager
+def _asked()->Iterator[list[Request]]:
+    "A list for requests, which are taken back when nobody waits for them any longer."
+    requests:list[Request] = []
+    try: yield requests
+    finally:
+        for r in requests: r.cancel()
+
 class RealtimeCompositor:
     "Compositions of a manager's adapters: made in microseconds, swapped under load, each request answered by the versions it was admitted with."
     def __init__(self,
@@ -83,6 +105,7 @@ class RealtimeCompositor:
         self._lock, self._worker = threading.RLock(), Worker()
         self._known:OrderedDict[tuple, ComposedModel] = OrderedDict()
         self._residency:Residency|None = None
+        self._engine:Engine|None = None
         self._total = self._hits = 0
         self._seconds = 0.
         self._closed = False
@@ -105,6 +128,14 @@ class RealtimeCompositor:
             s = self.settings
             if self._residency is None: self._residency = Residency(self.manager, s.composition.bank_mb*10**6, s.composition.memory_mb*10**6, s.composition.idle_minutes*60.)
             return self._residency
+
+    @property
+    def engine(self)->Engine:
+        "Who answers."
+        residency, s = self.residency, self.settings.engine
+        with self._lock:
+            if self._engine is None: self._engine = Engine(residency, s.rows, s.waiting, s.kv_mb*10**6)
+            return self._engine
 
     def record(self, composition:Composition)->dict: # JSON
         "What an answer says about where it came from; a stack that nobody has evaluated is served, and says so."
@@ -169,18 +200,27 @@ class RealtimeCompositor:
         residency = self.residency
         with self.base.gate.answering(), residency.lease([m.composition if m else None for m in models]) as rows, residency.bank.using(rows, steps): yield
 
+    def submit(self,
+        model:ComposedModel|None, # None: the base alone
+        prompt:list|str, # Messages, or a string for a single user message
+        **options:Any, # As `Engine.submit` takes them
+    )->Request: # Raises `EngineError`, `AdapterError`, `BaseModelError`
+        "Ask one question, and do not wait."
+        if model and model.compositor is not self: raise AdapterError('A model of another compositor is asked.', 'Ask the compositor that made it.')
+        return self.engine.submit(prompt, model.composition if model else None, model.identity if model else None, **options)
+
     def generate(self,
         models:Sequence[ComposedModel|None], # One a prompt; None for the base alone
         prompts:Sequence, # Message lists, or strings for single user messages
         max_new_tokens:int=160, # Longest answer, in tokens
         temperature:float=0., # 0: the likeliest answers
-        seed:int=0, # Of sampling; row i draws with seed + i
-    )->list[Generation]: # In the order given; raises `AdapterError` or `BaseModelError`
-        "Answer one batch in which every prompt has adapters of its own."
+        seed:int=0, # Of sampling; prompt i draws with seed + i
+    )->list[Generation]: # In the order given, with their logits; raises `EngineError`, `AdapterError`, `BaseModelError`
+        "Answer prompts that each have adapters of their own."
         if len(models) != len(prompts): raise AdapterError(f'{len(prompts)} prompts have {len(models)} models.', 'Give one model a prompt.')
-        if not models: return []
-        if max_new_tokens < 1: raise BaseModelError(f'max_new_tokens is {max_new_tokens!r}.', 'Ask for 1 or more.')
-        with self.using(models, max_new_tokens): return answer(self.base, prompts, [m.identity if m else dict(base=self.base.digest, adapters=[]) for m in models], max_new_tokens, temperature, seed)
+        with _asked() as requests:
+            for i, (m, p) in enumerate(zip(models, prompts)): requests.append(self.submit(m, p, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed + i, keep_logits=True))
+            return [r.result() for r in requests]
 
     def swap_adapter(self,
         old_adapter_id:str, # The name that shall move
@@ -219,9 +259,10 @@ class RealtimeCompositor:
             avg_composition_time_ms=self._seconds/self._total*1e3 if self._total else 0., bank=r.slots.stats(), memory=r.memory.stats())
 
     def close(self)->None:
-        "Stop the worker, wait for those who answer, and leave the base as if nobody had been here; `get_compositor` makes another one."
-        with self._lock: self._closed, residency = True, self._residency
+        "Cut off what is being answered, stop, and leave the base as if nobody had been here; `get_compositor` makes another one."
+        with self._lock: self._closed, residency, engine = True, self._residency, self._engine
         self._worker.stop()
+        if engine: engine.close()
         if self.manager.compositor is self: self.manager.compositor = None
         if residency:
             with self.base.gate.changing(): residency.bank.close()

@@ -82,11 +82,22 @@ class Residency:
         try: yield [{slots[w.key]: weight for w, weight in row} for row in needs]
         finally: self.slots.give_back(wanted)
 
+    def take(self,
+        composition:Composition,
+        timeout:float=60., # Seconds to wait for room
+    )->Mapping[Slot, float]: # How much of which slot; raises `AdapterError`
+        "Keep a composition in the bank until it is given back."
+        needs = self.needs(composition)
+        slots = self.slots.take([w for w, _ in needs], timeout)
+        return {slot: weight for slot, (_, weight) in zip(slots, needs)}
+
+    def give_back(self, composition:Composition)->None: "Say that it is no longer in use, once for each time it was taken."; self.slots.give_back(self._keys(composition))
+
     def load(self, composition:Composition)->bool: # Whether all of it was there already
         "Bring a composition into the bank."
-        if self.slots.touch(keys := self._keys(composition)): return True
-        self.slots.take([w for w, _ in self.needs(composition)])
-        self.slots.give_back(keys)
+        if self.slots.touch(self._keys(composition)): return True
+        self.take(composition)
+        self.give_back(composition)
         return False
 
     def _keys(self, composition): return [p.version for p in composition.parts] if composition.exact else [composition.identity]

@@ -1,5 +1,7 @@
 "The bank: the exact sum for each row, over any base, and a base that nobody has touched."
+import random
 import threading
+
 
 import pytest
 import torch
@@ -64,6 +66,22 @@ def test_each_row_is_the_dense_sum(base, checkpoint, tmp_path_factory, make_adap
         with bank.using([row]*3, steps): near(logits(base.model), dense(IDS).logits)
     bank.close()
     assert torch.equal(logits(base.model), plain) and fingerprint(base.model) == before
+
+
+@settings(max_examples=25)
+@given(st.integers(8, 40), st.integers(2, 7), st.integers(0, 3), st.integers(1, 3), st.integers(0, 10**6))
+def test_in_a_crowd_as_alone(base, rows, adapters, most, tokens, seed):
+    "Many rows, each page wanted by few of them: what a row says does not hang on the others."
+    rng, bank = random.Random(seed), Bank(base, 2*adapters + 1)
+    slots = [bank.load(bank.lay_out(random_factors(base, rng.choice((3, 16, 20)), i))) for i in range(adapters)]
+    if adapters > 2: bank.drop(slots.pop(1)) # a page between the others that nobody has
+    mixes = [{s: rng.choice((1., .5, -2.)) for s in rng.sample(slots, rng.randint(0, min(most, len(slots))))} for _ in range(rows)]
+    ids = torch.randint(5, 300, (rows, tokens), generator=torch.Generator().manual_seed(seed))
+    with torch.inference_mode():
+        with bank.using(mixes): got = base.model(ids).logits
+        for i in rng.sample(range(rows), 4):
+            with bank.using([mixes[i]]): near(got[i:i + 1], base.model(ids[i:i + 1]).logits.double())
+    bank.close()
 
 
 @settings(max_examples=10)

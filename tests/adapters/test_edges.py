@@ -16,7 +16,7 @@ from rmn_lora.adapters.compose import compose, materialised
 from rmn_lora.adapters.compositor import RealtimeCompositor, get_compositor
 from rmn_lora.adapters.factors import read_factors
 from rmn_lora.adapters.store import AdapterStore
-from rmn_lora.errors import AdapterError, BaseModelError
+from rmn_lora.errors import AdapterError, BaseModelError, EngineError
 from rmn_lora.settings import CompositionSettings, load_settings
 from rmn_lora.training.sft import lent
 
@@ -37,18 +37,14 @@ def test_a_closed_compositor_answers_nothing(manager, compositor):
     assert manager.compositor is again, 'closing twice closes nobody else'
 
 
-def test_closing_waits_for_who_answers(compositor):
+def test_closing_cuts_off_and_says_so(compositor):
     model = compositor.compose_sync(['retail', 'amazon'])
-    said, tokens = model.generate(PROMPT, 60).tokens, []
-    began = threading.Event()
-    hook = compositor.base.model.register_forward_pre_hook(lambda *a: began.set())
-    thread = threading.Thread(target=lambda: tokens.append(model.generate(PROMPT, 60).tokens))
-    thread.start()
-    began.wait()
+    whole, request = model.generate(PROMPT, 100), model.submit(PROMPT, max_new_tokens=100)
+    next(iter(request)) if whole.text else request.result()
     compositor.close()
-    thread.join()
-    hook.remove()
-    assert tokens == [said]
+    said = request.result()
+    assert said.finish == 'cancelled' or said.tokens == whole.tokens
+    assert said.tokens == whole.tokens[:len(said.tokens)] and len(said.logprobs) == len(said.tokens)
 
 
 def test_nobody_answers_while_the_layers_are_changed(manager, compositor):
@@ -259,8 +255,8 @@ def test_odd_options_are_refused_in_words(how, options, message, compositor):
 def test_odd_requests_are_refused_in_words(manager, compositor):
     model = compositor.compose_sync([manager.versions['retail1']]) # a version, as it is
     for options in (dict(max_new_tokens=0), dict(temperature=1e-40), dict(temperature=float('nan'))):
-        with pytest.raises(BaseModelError, match=next(iter(options))): model.generate(PROMPT, **options)
-    with pytest.raises(BaseModelError, match='batch_size'): model.answers([PROMPT], batch_size=0)
+        with pytest.raises(EngineError, match=next(iter(options))): model.generate(PROMPT, **options)
+    with pytest.raises(EngineError, match='batch_size'): model.answers([PROMPT], batch_size=0)
     base, own = compositor.generate([None, model], [PROMPT]*2, 6)
     assert base.identity['adapters'] == [] and base.text == compositor.base.generate([PROMPT], 6)[0]
     with pytest.raises(AdapterError, match='another compositor'): compositor.generate([replace(model, compositor=None)], [PROMPT])

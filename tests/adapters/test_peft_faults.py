@@ -6,7 +6,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from rmn_lora.adapters.compositor import get_compositor
 from rmn_lora.adapters.factors import read_factors
 from rmn_lora.adapters.manager import AdapterManager
-from rmn_lora.errors import AdapterError
+from rmn_lora.errors import AdapterError, EngineError
 
 IDS = torch.tensor([[5, 90, 41, 200, 7, 66]])
 ALL = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
@@ -98,7 +98,8 @@ def test_an_exception_in_a_mixed_batch_leaves_no_adapter_behind(base, manager, t
     with torch.inference_mode(): plain = c.base.model(IDS).logits
     def broken(*a, **kw): raise RuntimeError('in the middle of it')
     hook = c.base.model.model.layers[1].mlp.register_forward_pre_hook(broken)
-    with pytest.raises(RuntimeError, match='middle'): c.generate(models, ['x', 'y'], 4)
+    with pytest.raises(EngineError, match='middle') as failed: c.generate(models, ['x', 'y'], 4)
+    assert isinstance(failed.value.__cause__, RuntimeError)
     hook.remove()
     with torch.inference_mode(): assert torch.equal(c.base.model(IDS).logits, plain)
     assert c.residency.slots.stats()['entries'] == 2 and c.generate(models, ['x', 'y'], 4) # given back, and as good as before
