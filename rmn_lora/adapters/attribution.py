@@ -10,7 +10,8 @@ import itertools, math
 from collections.abc import Sequence
 from typing import Any
 import torch
-from .compositor import ComposedModel, RealtimeCompositor
+from .composed import ComposedModel
+from .compositor import RealtimeCompositor
 from .factors import Factors, inner, norm
 from ..errors import AdapterError
 

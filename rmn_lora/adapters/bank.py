@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from .base import Base
 from .factors import Factors
+from .sparse import Sparse
 from ..errors import AdapterError
 
 # %% ../../nbs/32_adapters.bank.ipynb #cc94e9d5
@@ -80,45 +81,13 @@ class _Thin:
         self.group, self.layers, self.A, self.B = group, A.shape[1], A.flatten(0, 2).T, B
         self.pages, self.parts = A.flatten(0, 1).mT, _in_parts(B) if group.parts is not False else None
 
-class _Sparse:
-    "Which rows want which page, when each page is wanted by few: it is multiplied with these alone."
-    def __init__(self, wants:list[list[int]], scale:torch.Tensor):
-        rows, pages = scale.shape
-        per_row = [[(p, w.index(i)) for p, w in enumerate(wants) if i in w] for i in range(rows)]
-        self.rows, self.most = rows, max(map(len, per_row))
-        self.wide = max(map(len, wants)) + any(len(r) < self.most for r in per_row) # the last is nobody's, where some rows want less than others
-        filled = [w + (w or [0])[:1]*(self.wide - len(w)) for w in wants]
-        self.who = torch.tensor(filled).flatten()
-        self.weight = torch.stack([scale[w, p] for p, w in enumerate(torch.tensor(filled))])[:, :, None, None, None]
-        self.spare = None if all(len(r) == self.most for r in per_row) else self.wide - 1
-        places = [[p*self.wide + at for p, at in r] + [self.wide - 1]*(self.most - len(r)) for r in per_row]
-        self.where = torch.tensor(places).T.contiguous()
-
-    @classmethod
-    def of(cls, wanted:list[list[float]], scale:torch.Tensor)->'_Sparse|None':
-        wants = [[i for i, row in enumerate(wanted) if row[p]] for p in range(scale.shape[1])]
-        return cls(wants, scale) if scale.device.type == 'cpu' and 2*(max(map(len, wants)) + 1) <= len(wanted) else None
-
-    def low(self, flat:torch.Tensor, A:torch.Tensor)->torch.Tensor:
-        "A x of (tokens, inputs), of the rows that want each page: (pages, those rows' tokens, layers, ranks)."
-        (pages, layers, ranks, _), each = A.shape, len(flat)//self.rows
-        x = flat.view(self.rows, -1).index_select(0, self.who).view(pages, self.wide*each, -1)
-        low = torch.bmm(x, A.flatten(1, 2).mT).view(pages, self.wide, each, layers, ranks)*self.weight
-        if self.spare is not None: low[:, self.spare] = 0
-        return low.flatten(1, 2)
-
-    def add(self, low:torch.Tensor, B:torch.Tensor, out:torch.Tensor)->None:
-        "Add what these say to their rows' tokens (tokens, outputs)."
-        high = torch.bmm(low, B.view(len(low), -1, B.shape[1])).view(len(low)*self.wide, -1)
-        for places in self.where: out.view(self.rows, -1).add_(high.index_select(0, places))
-
 class Plan:
     "The pages that a batch computes with, and how much of each its rows want."
     def __init__(self, bank:Any, pages:Sequence[int], factors:list[list[torch.Tensor]], rows:int):
         self.bank, self.pages, self._factors = bank, pages, factors # pages ascend
         self.scale = torch.zeros(rows, len(pages), dtype=bank.base.model.dtype, device=bank.base.device) # (batch rows, or 1 where all want the same; pages)
         self._thin:dict[int, _Thin] = {}
-        self._sparse:_Sparse|None = None
+        self._sparse:Sparse|None = None
         self._x:torch.Tensor|None = None
 
     def fill(self,
@@ -130,7 +99,7 @@ class Plan:
             for slot, weight in row.items():
                 for p in slot.pages: scale[i][bisect_left(self.pages, p)] += weight
         self.scale.copy_(torch.tensor(scale))
-        self._sparse = _Sparse.of(scale, self.scale)
+        self._sparse = Sparse.of(scale, self.scale)
         return self
 
     def add(self, group:int, member:int, x:torch.Tensor, out:torch.Tensor)->None:

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
+import torch
 from .compose import Composition
 from .generation import Generation
 from ..errors import EngineError
@@ -114,6 +115,16 @@ class Request:
         self.first = self.first or time.monotonic()
         self.said.append(said)
         self._wake()
+
+    def answer(self,
+        finish:str, # How it ended
+        text:str|None=None, # None: all that was said
+    )->Generation:
+        "What its owner gets."
+        now, sure = time.monotonic(), torch.tensor([(s.logprob, s.entropy, s.margin) for s in self.said]).view(-1, 3)
+        timings = dict(waited=(self.began or now) - self.asked, first=(self.first or now) - self.asked, total=now - self.asked)
+        logits = torch.stack([s.logits for s in self.said]) if self.sampling.keep_logits and self.said else None
+        return Generation(self.decode(self.tokens) if text is None else text, self.tokens, sure[:, 0], sure[:, 1], sure[:, 2], self.identity, finish, self.prompt, timings, logits)
 
     def finish(self, answer:Generation|Exception)->None:
         "The end; called by the engine. A second end changes nothing."

@@ -53,7 +53,7 @@ def rests(engine):
     "Nothing is under way, and no adapter is held."
     until = time.monotonic() + 20
     while engine.stats() | dict(tokens=0, deaths=0, attention=0) != dict(waiting=0, loading=0, running=0, tokens=0, deaths=0, attention=0) and time.monotonic() < until: time.sleep(.01)
-    assert (engine._live, engine._rows, engine._ready, len(engine._waiting)) == (set(), [], [], 0)
+    assert (engine.loop._live, engine.loop._rows, engine.loop._ready, len(engine.loop._waiting)) == (set(), [], [], 0)
     assert all(e.users == 0 for e in engine.residency.slots._entries.values())
 
 
@@ -159,7 +159,7 @@ def test_prompts_that_do_not_fit(engine, stacks, made):
     for prompt in ([], None, 5, [{'role': 'user'}]):
         with pytest.raises((EngineError, BaseModelError)): engine.submit(prompt)
     with pytest.raises(BaseModelError, match='tokens'): engine.submit('spend '*600)
-    small = Engine(engine.residency, rows=2, kv_bytes=2*64*made[0]._runner.slots.keys[0][0, :, 0].numel()*2*2*4)
+    small = Engine(engine.residency, rows=2, kv_bytes=2*64*made[0].loop._runner.slots.keys[0][0, :, 0].numel()*2*2*4)
     assert small.width == 64
     with pytest.raises(EngineError, match='reads from 1 to 63'): small.submit('spend '*80)
     assert len(small.submit('x', max_new_tokens=500).result(60).tokens) <= 64
@@ -245,7 +245,7 @@ def test_a_row_of_nan_hurts_only_itself(engine, stacks, tmp_path, make_adapter):
     hook.remove()
 
 
-def kill(engine, error=SystemExit): ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(engine._thread.ident), ctypes.py_object(error))
+def kill(engine, error=SystemExit): ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(engine.loop._thread.ident), ctypes.py_object(error))
 
 
 def test_the_loop_dies_and_goes_on(engine, stacks):
@@ -263,7 +263,7 @@ def test_the_loop_dies_and_goes_on(engine, stacks):
 
 
 def test_a_loop_that_cannot_live_gives_up(engine, stacks, monkeypatch):
-    monkeypatch.setattr(engine, '_turn', lambda: 1/0)
+    monkeypatch.setattr(engine.loop, '_turn', lambda: 1/0)
     r = engine.submit('x', stacks[0])
     with pytest.raises(EngineError, match='cannot go on'): r.result(60)
     monkeypatch.undo()
@@ -437,5 +437,5 @@ def test_what_of_the_libraries_this_stands_on(made):
     assert list(inspect.signature(Cache.update).parameters)[:4] == ['self', 'key_states', 'value_states', 'layer_idx']
     mask = torch.ones(2, 1, 1, 5, dtype=torch.bool)
     base = made[0].base
-    made_of = create_causal_mask(config=base.model.config, inputs_embeds=torch.zeros(2, 1, 64), attention_mask=mask, past_key_values=made[0]._runner.slots, position_ids=torch.zeros(2, 1, dtype=torch.long))
+    made_of = create_causal_mask(config=base.model.config, inputs_embeds=torch.zeros(2, 1, 64), attention_mask=mask, past_key_values=made[0].loop._runner.slots, position_ids=torch.zeros(2, 1, dtype=torch.long))
     assert made_of is mask, 'a mask of four dimensions is taken as it is'
