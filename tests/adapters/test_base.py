@@ -51,7 +51,7 @@ def test_cannot_be_loaded(checkpoint, tmp_path, monkeypatch):
         with pytest.raises(BaseModelError): load_base(name)
     monkeypatch.chdir(tmp_path)
     (tmp_path/'models').mkdir()
-    with pytest.raises(BaseModelError, match='config.json'): load_base('models/mistyped')
+    with pytest.raises(BaseModelError, match='is no folder'): load_base('models/mistyped')
     with pytest.raises(BaseModelError, match='fp17'): load_base(checkpoint, 'fp17')
     for name, spoil, why in [('pickle', lambda f: (f/'model.safetensors').rename(f/'pytorch_model.bin'), 'safetensors'),
                              ('config', lambda f: (f/'config.json').write_text('{}'), 'cannot be loaded'),
