@@ -138,7 +138,7 @@ class Request:
         if self.done: return self.result().text[len(said):]
         text = self.decode(self.tokens)
         text = text[:min((text.index(s) for s in self.sampling.stop if s in text), default=None)]
-        held = next((n for n in range(max(map(len, self.sampling.stop), default=0), 0, -1) if any(s.startswith(text[-n:]) for s in self.sampling.stop)), 0)
+        held = next((n for n in range(min(len(text), max(map(len, self.sampling.stop), default=0)), 0, -1) if any(s.startswith(text[-n:]) for s in self.sampling.stop)), 0)
         return '' if text.endswith('\ufffd') else text[len(said):len(text) - held]
 
     def _beyond(self, seen): return self.done or len(self.said) > seen

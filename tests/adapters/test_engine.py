@@ -17,7 +17,7 @@ from rmn_lora.adapters.base import load_base
 from rmn_lora.adapters.compose import Composition, compose
 from rmn_lora.adapters.engine import Engine
 from rmn_lora.adapters.manager import AdapterManager
-from rmn_lora.adapters.request import Request
+from rmn_lora.adapters.request import Request, Said, Sampling
 from rmn_lora.adapters.residency import Residency
 from rmn_lora.adapters.waiting import WaitingRoom
 from rmn_lora.errors import AdapterError, BaseModelError, EngineError
@@ -117,6 +117,14 @@ def test_stop_texts(engine, stacks):
     r = engine.submit(PROMPTS[1], stacks[2], max_new_tokens=30, stop=[end, 'never there'])
     assert ''.join(r) == r.result().text == whole[:whole.index(end)] and r.result().finish == 'stop'
     right(engine, r)
+
+
+def test_what_may_begin_a_stop_text_is_held_back():
+    r = Request([1], None, {}, Sampling(stop=('END',)), decode=lambda tokens: ''.join(map(chr, tokens)))
+    for c in 'EN': r.add(Said(ord(c), 0., 0., 1.))
+    assert r._piece('') == ''
+    r.add(Said(ord('d'), 0., 0., 1.))
+    assert r._piece('') == 'ENd'
 
 
 def test_read_as_it_comes(engine, stacks):
