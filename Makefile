@@ -1,14 +1,14 @@
 # RMN LoRA Workbench. Every target sets up what it needs; `make` alone lists them.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lab docs readme bench tours clean
+.PHONY: help setup demo test check lab docs readme bench tours soak clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # The tests are to be the same on every machine: nothing is fetched, and sums are formed by one thread, in one order.
 # They run side by side instead. Elsewhere, threads that wait for work let others have the core soon, but not at once.
-test check: export HF_HUB_OFFLINE := 1
-test check: export OMP_NUM_THREADS := 1
+test check soak: export HF_HUB_OFFLINE := 1
+test check soak: export OMP_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 export GOMP_SPINCOUNT := 3000
 # A virtual environment that happens to be active, or modules on PYTHONPATH, are no part of this one.
@@ -52,6 +52,9 @@ bench: setup ## run the benchmarks in nbs/bench/, or one: make bench BENCH=name
 
 tours: setup ## run the tours in nbs/tours/: one story each, from end to end
 	@set -e; shopt -s nullglob; for notebook in nbs/tours/*.ipynb; do $(BIN)/rmn-lora run "$$notebook"; done
+
+soak: setup ## sixteen threads at one engine for ten minutes: every answer verified, memory flat
+	@RMN_STRESS_SECONDS=600 $(BIN)/pytest tests/adapters/test_compositor.py -k sixteen_threads -s
 
 clean: ## remove what the targets made, except .venv and runs/
 	rm -rf _docs _proc build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

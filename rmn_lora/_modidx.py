@@ -1571,6 +1571,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'rmn_lora/training/evaluate.py'),
                                             'rmn_lora.training.evaluate.NumericError': ( 'training.evaluate.html#numericerror',
                                                                                          'rmn_lora/training/evaluate.py'),
+                                            'rmn_lora.training.evaluate._answers': ( 'training.evaluate.html#_answers',
+                                                                                     'rmn_lora/training/evaluate.py'),
                                             'rmn_lora.training.evaluate._f1': ( 'training.evaluate.html#_f1',
                                                                                 'rmn_lora/training/evaluate.py'),
                                             'rmn_lora.training.evaluate._leaf': ( 'training.evaluate.html#_leaf',

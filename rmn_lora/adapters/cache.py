@@ -85,7 +85,7 @@ class CompositionCache:
 
     def _leave(self, entries):
         with self._change:
-            for e in entries: e.users, e.used = e.users - 1, self._clock()
+            for e in entries: e.users -= 1
             self._change.notify_all()
 
     def _admit(self, wanted, timeout):
@@ -125,7 +125,12 @@ class CompositionCache:
         self._let_go(going, 'evictions')
         return True
 
-    def _expire(self): self._let_go([k for k, e in self._entries.items() if e.idle and self._clock() - e.used > self.ttl], 'expired')
+    def _expire(self):
+        now, over = self._clock(), list[str]()
+        for k, e in self._entries.items(): # the least recently used come first
+            if now - e.used <= self.ttl: break
+            if e.idle: over.append(k)
+        if over: self._let_go(over, 'expired')
 
     def _let_go(self, keys, why):
         for k in keys:

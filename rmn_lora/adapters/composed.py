@@ -59,15 +59,14 @@ class ComposedModel:
         prompts:Sequence, # Message lists, or strings for single user messages
         max_new_tokens:int=160,
         batch_size:int=32, # Prompts answered at once
-    )->list[str]: # In the order given
-        "The likeliest answer to each prompt, as `Base.generate` gives them: what `training.evaluate` asks for."
+    )->Iterator[str]: # In the order given
+        "The likeliest answer to each prompt, as soon as it is there: what `training.evaluate` asks for."
         if batch_size < 1: raise EngineError(f'batch_size is {batch_size!r}.', 'Answer 1 or more at once.')
-        out:list[str] = []
-        for part in (prompts[i:i + batch_size] for i in range(0, len(prompts), batch_size)):
-            with taken_back() as requests:
-                for p in part: requests.append(self.submit(p, max_new_tokens=max_new_tokens))
-                out += [r.result().text for r in requests]
-        return out
+        with taken_back() as requests:
+            for i, p in enumerate(prompts):
+                if i >= batch_size: yield requests[i - batch_size].result().text
+                requests.append(self.submit(p, max_new_tokens=max_new_tokens))
+            for r in requests[-batch_size:]: yield r.result().text
 
     def logits(self,
         prompt:list|str, # Messages, or a string for a single user message

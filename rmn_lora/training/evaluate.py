@@ -145,10 +145,16 @@ class Examples(list):
         return '<p>Nothing was wrong.</p>' if not self else ''.join(f'<p>row {s.row}</p><pre>{html.escape(_tail(s))}</pre><table><tr><th></th><th>expected</th><th>got</th><th></th></tr>{rows(s)}</table>' for s in self)
 
 # %% ../../nbs/43_training.evaluate.ipynb #9ebd28c1
+def _answers(model, prompts, max_new_tokens, batch_size):
+    "Each answer in its turn, as soon as it is there."
+    if hasattr(model,'submit'): yield from model.answers(prompts, max_new_tokens, batch_size)
+    else:
+        for start in range(0,len(prompts),batch_size): yield from model.generate(prompts[start:start+batch_size], max_new_tokens=max_new_tokens, batch_size=batch_size)
+
 def evaluate(
-    base:Any, # Has `generate(prompts, max_new_tokens=, batch_size=) -> list[str]`, and `using(*folders)` where adapters are given
+    base:Any, # A `Base`, a `ComposedModel`, or something else that has `generate(prompts, max_new_tokens=, batch_size=) -> list[str]`
     rows:Sequence[Mapping], # {'prompt': [{'role','content'}…], 'completion': [{'role','content'}]}, as `training.rows` describes them
-    adapters:Sequence[str|PathLike]=(), # Adapter folders, all active together
+    adapters:Sequence[str|PathLike]=(), # Adapter folders that a `Base` stacks for the time of the call, all active together
     batch_size:int=32,
     max_new_tokens:int=160,
     name:str='', # Shown in tables
@@ -160,11 +166,9 @@ def evaluate(
     answers = ['']*len(rows)
     with base.using(*adapters) if adapters else nullcontext(base) as model, \
          tqdm(total=len(rows), desc=name or 'evaluate', delay=2, leave=False, disable=None if progress is None else not progress) as bar:
-        for start in range(0,len(order),batch_size):
-            batch = order[start:start+batch_size]
-            texts = model.generate([rows[i]['prompt'] for i in batch], max_new_tokens=max_new_tokens, batch_size=batch_size)
-            for i,text in zip(batch,texts,strict=True): answers[i] = text
-            bar.update(len(batch))
+        for i,text in zip(order, _answers(model, [rows[i]['prompt'] for i in order], max_new_tokens, batch_size), strict=True):
+            answers[i] = text
+            bar.update()
     return Evaluation(tuple(Scored(i, _question(r), r['completion'][-1]['content'], a) for i,(r,a) in enumerate(zip(rows,answers))), name)
 
 def _question(row): return next((m['content'] for m in reversed(row['prompt']) if m['role']=='user'),'')

@@ -65,7 +65,7 @@ def test_a_bank_is_not_made_on_changed_layers(manager):
     with manager.base.using(manager.versions['brand1']), pytest.raises(BaseModelError, match='at the moment'): get_compositor(manager).compose_sync(['retail'])
     model = get_compositor(manager).compose_sync(['retail'])
     with manager.base.using(manager.versions['retail1']) as stack: want = stack.generate([PROMPT], 8)
-    assert model.answers([PROMPT], 8) == want
+    assert list(model.answers([PROMPT], 8)) == want
 
 
 def test_made_in_inference_mode(manager, agrees):
@@ -89,7 +89,7 @@ def test_another_precision_than_the_base(compositor):
 def test_rows_keep_their_place(compositor):
     models = [compositor.compose_sync([n]) for n in ('retail', 'amazon')]
     prompts = [PROMPT*3, 'x']
-    want = [m.answers([p], 6)[0] for m, p in zip(models, prompts)]
+    want = [next(m.answers([p], 6)) for m, p in zip(models, prompts)]
     with compositor.using(models): assert compositor.base.generate(prompts, 6) == want
     with torch.inference_mode(), compositor.using([*models, None]), pytest.raises(AdapterError, match='for a batch of 3 rows'): compositor.base.model(torch.tensor([[5, 6, 7]]))
 
@@ -256,7 +256,7 @@ def test_odd_requests_are_refused_in_words(manager, compositor):
     model = compositor.compose_sync([manager.versions['retail1']]) # a version, as it is
     for options in (dict(max_new_tokens=0), dict(temperature=1e-40), dict(temperature=float('nan'))):
         with pytest.raises(EngineError, match=next(iter(options))): model.generate(PROMPT, **options)
-    with pytest.raises(EngineError, match='batch_size'): model.answers([PROMPT], batch_size=0)
+    with pytest.raises(EngineError, match='batch_size'): next(model.answers([PROMPT], batch_size=0))
     base, own = compositor.generate([None, model], [PROMPT]*2, 6)
     assert base.identity['adapters'] == [] and base.text == compositor.base.generate([PROMPT], 6)[0]
     with pytest.raises(AdapterError, match='another compositor'): compositor.generate([replace(model, compositor=None)], [PROMPT])

@@ -10,7 +10,7 @@ from rmn_lora.errors import PipelineError
 from rmn_lora.pipelines import run_pipeline
 from rmn_lora.training.dataset import load_parts, load_rows
 from rmn_lora.training.rows import export_jsonl, row_digest
-from rmn_lora.training.sft import rows_hash
+from rmn_lora.training.sft import LoraRecipe, rows_hash, train_adapter
 
 DATA = Path(__file__).resolve().parents[2]/'data'
 
@@ -34,6 +34,7 @@ def test_train_from_a_report_and_evaluate(project):
     assert r['after']['estimate'] >= r['before']['estimate'] and r['after']['n'] == r['before']['n'] <= 32
     store, rows = AdapterStore(project/'adapters'), load_rows('walmart_search.csv')
     v = store.resolve('walmart_search')
+    assert store.evaluated(compose(v.base_digest, [v]).identity), 'who was measured is not untested'
     new = [x for x in rows if row_digest(x) not in v.lineage['seen']]
     assert r['train_rows'] < len(rows) - len(new), 'also the rows that chose the checkpoint were seen'
     run = run_pipeline('evaluate_adapters', adapters=['walmart_search'], source='walmart_search.csv')
@@ -65,8 +66,10 @@ def other_base(project):
 
 def test_rebase(project, other_base):
     store = AdapterStore(project/'adapters')
-    run_pipeline('train_adapter', source='speaking', rows=640, recipe='quick', test=32, seed=3)
-    before, rows = store.resolve('speaking'), load_parts('speaking', 640, 32, 3)
+    asked = dict(rows=480, test=32, seed=3, stackable=False)
+    rows = load_parts('speaking', **asked)
+    train_adapter(load_base(), rows.train, project/'training', LoraRecipe(steps=40, seed=3), held_out=rows.watched, progress=False, store=store, name='speaking', kind='retailer', lineage=dict(source='speaking', asked=asked))
+    before = store.resolve('speaking')
     run = run_pipeline('rebase', adapters=['speaking'], base='other')
     new = store.look_up(run.results['versions']['speaking'])
     assert store.resolve('speaking').version == before.version, 'no name moves'
@@ -74,7 +77,7 @@ def test_rebase(project, other_base):
     assert [new.lineage[k] for k in ('rows', 'recipe', 'asked')] == [before.lineage[k] for k in ('rows', 'recipe', 'asked')] and before.lineage['rows'] == rows_hash(rows.train)
     old, alone, after = run.results['rebased']['speaking']
     assert old['n'] == after['n'] == len(rows.measured) and after['estimate'] > alone['estimate']
-    assert store.evaluated(compose(before.base_digest, [before]).identity), 'who was measured is not untested'
+    assert store.evaluated(compose(new.base_digest, [new]).identity), 'who was measured is not untested'
     assert 'the rows of then' in BeautifulSoup(run.report.read_text(), 'html.parser').text
     with pytest.raises(PipelineError, match='rebase: speaking was made for base'):
         (project/'settings.ini').write_text('[model]\nbase = other\n')
