@@ -8,7 +8,7 @@ __all__ = ['Wanted', 'CompositionCache']
 # %% ../../nbs/34_adapters.cache.ipynb #aff06e3b
 import math, threading, time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from ..errors import AdapterError
@@ -54,7 +54,7 @@ class CompositionCache:
         entry = self._entries.get(key)
         return entry is not None and entry.ready.is_set()
 
-    def touch(self, keys:Sequence[str])->bool:
+    def touch(self, keys:Collection[str])->bool:
         "Whether all of these are there; if so, they count as used now."
         with self._change:
             self._expire()
@@ -62,6 +62,15 @@ class CompositionCache:
                 for k in keys: self._touch(k)
                 self._counts['hits'] += len(keys)
             return there
+
+    def hold(self,
+        keys:Collection[str], # Each once
+    )->list[Any]|None: # Their values, in use until they are given back; None if one is missing
+        "All of these, if they are there."
+        with self._change:
+            if not self.touch(keys): return None
+            for k in keys: self._entries[k].users += 1
+            return [self._entries[k].value for k in keys]
 
     def take(self,
         wanted:Sequence[Wanted], # Each key once

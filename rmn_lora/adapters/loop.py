@@ -17,7 +17,7 @@ from .residency import Residency
 from .runner import CHUNK, Row, Runner
 from .waiting import WaitingRoom
 from .worker import Worker
-from ..errors import AdapterError, BaseModelError, EngineError
+from ..errors import BaseModelError, EngineError
 
 # %% ../../nbs/35e_adapters.loop.ipynb #6511f623
 _log = logging.getLogger(__name__)
@@ -123,11 +123,10 @@ class Loop:
 
     def _bring_in(self, r):
         "See to it that a request's adapters are in the bank; if they are not, somebody else fetches them."
-        try:
-            if r.composition is None or self.residency.has(r.composition):
-                self._ready.append(Row(r, self.residency.take(r.composition, 0.) if r.composition else {}))
-                return
-        except AdapterError: pass # it was let go of at this very moment
+        mix = self.residency.hold(r.composition) if r.composition else {}
+        if mix is not None:
+            self._ready.append(Row(r, mix))
+            return
         self._loading.add(r)
         self._loader.ask(partial(self.residency.take, r.composition), callback=partial(self._brought, r))
 

@@ -91,21 +91,28 @@ class Residency:
         slots = self.slots.take([w for w, _ in needs], timeout)
         return {slot: weight for slot, (_, weight) in zip(slots, needs)}
 
-    def give_back(self, composition:Composition)->None: "Say that it is no longer in use, once for each time it was taken."; self.slots.give_back(self._keys(composition))
+    def hold(self,
+        composition:Composition,
+    )->Mapping[Slot, float]|None: # As `take`; None if something would have to be brought in
+        "Keep a composition that is in the bank there until it is given back."
+        slots = self.slots.hold(list(shares := self._shares(composition)))
+        return None if slots is None else dict(zip(slots, shares.values()))
+
+    def give_back(self, composition:Composition)->None: "Say that it is no longer in use, once for each time it was taken."; self.slots.give_back(self._shares(composition))
 
     def load(self, composition:Composition)->bool: # Whether all of it was there already
         "Bring a composition into the bank."
-        if self.slots.touch(self._keys(composition)): return True
+        if self.slots.touch(self._shares(composition)): return True
         self.take(composition)
         self.give_back(composition)
         return False
 
-    def _keys(self, composition): return [p.version for p in composition.parts] if composition.exact else [composition.identity]
+    def _shares(self, composition): return {p.version: p.weight for p in composition.parts} if composition.exact else {composition.identity: 1.}
 
     def has(self, composition:Composition)->bool:
         "Whether all of a composition is in the bank."
-        return all(k in self.slots for k in self._keys(composition))
+        return all(k in self.slots for k in self._shares(composition))
 
     def forget(self, composition:Composition)->None:
         "Let go of a composition, unless somebody uses it."
-        for tier in (self.slots, self.memory): tier.forget(*self._keys(composition))
+        for tier in (self.slots, self.memory): tier.forget(*self._shares(composition))

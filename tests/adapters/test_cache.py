@@ -24,7 +24,7 @@ class Against(RuleBasedStateMachine):
     "Random takes, failures, pins and waits beside the plainest model of what a cache may do."
     @initialize(capacity=st.integers(20, 60))
     def start(self, capacity):
-        self.clock, self.alive, self.held, self.pinned, self.made, self.capacity = Clock(), {}, [], set(), 0, capacity
+        self.clock, self.alive, self.held, self.pinned, self.used, self.made, self.capacity = Clock(), {}, [], set(), {}, 0, capacity
         self.cache = CompositionCache(capacity, 100, lambda v: self.alive.pop(v), self.clock)
 
     def make(self, key, nbytes):
@@ -40,17 +40,33 @@ class Against(RuleBasedStateMachine):
         there = {k for k in keys if k in self.cache}
         wants = [want(k, sizes[k], fail if fails else lambda k=k: self.make(k, sizes[k])) for k in keys]
         try: values = self.cache.take(wants, timeout=0)
-        except OSError: assert fails and set(keys) - there; return
+        except OSError:
+            assert fails and set(keys) - there
+            self.used |= dict.fromkeys(there, self.clock.now)
+            return
         except AdapterError:
             busy = {v for vs in self.held for v in vs} | {v for v in self.alive if v[0] in self.pinned} | {v for v in self.alive if v[0] in keys}
             assert sum(self.alive[v] for v in busy) + sum(sizes[k] for k in keys if k not in there) > self.capacity
             return
+        self.holds(keys, values)
+
+    def holds(self, keys, values):
         assert [v[0] for v in values] == keys and all(v in self.alive for v in values)
         self.held.append(values)
+        self.used |= dict.fromkeys(keys, self.clock.now)
+
+    @rule(keys=st.lists(st.sampled_from('ABCDEFG'), min_size=1, max_size=3, unique=True))
+    def hold(self, keys):
+        there = all(k in self.cache for k in keys)
+        if (values := self.cache.hold(keys)) is None: assert not all(k in self.cache for k in keys)
+        else: assert there; self.holds(keys, values)
 
     @precondition(lambda self: self.held)
     @rule(i=st.integers(0, 99))
-    def give_back(self, i): self.cache.give_back(v[0] for v in self.held.pop(i % len(self.held)))
+    def give_back(self, i):
+        keys = [v[0] for v in self.held.pop(i % len(self.held))]
+        self.cache.give_back(keys)
+        self.used |= dict.fromkeys(keys, self.clock.now)
 
     @rule(key=st.sampled_from('ABCDEFG'))
     def pin(self, key):
@@ -71,7 +87,8 @@ class Against(RuleBasedStateMachine):
     def bounded_and_nothing_in_use_is_gone(self):
         if not hasattr(self, 'cache'): return
         assert all(v in self.alive for vs in self.held for v in vs) and {k for k in self.pinned} <= {v[0] for v in self.alive}
-        stats = self.cache.stats()
+        stats, kept = self.cache.stats(), {v for vs in self.held for v in vs}
+        assert all(v in kept or v[0] in self.pinned or self.clock.now - self.used[v[0]] <= 100 for v in self.alive), 'nothing idle outlives its time'
         assert stats['bytes'] == sum(self.alive.values()) <= self.capacity and stats['entries'] == len(self.alive) == len({v[0] for v in self.alive})
 
 
