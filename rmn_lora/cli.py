@@ -97,15 +97,9 @@ def _run(notebook, pairs, out):
     values = check_parameters(notebook, _text_parameters(notebook, pairs), text=True)
     _report(run_pipeline(notebook, out=out, console=_console(), **values))
 
-def _brief(value):
-    "An interval as intervals are shown, the items of another dict one after the other, anything else as it is."
-    if not isinstance(value, dict) or not value: return value
-    from rmn_lora.stats.fixed_horizon import Interval
-    if value.keys() == Interval.__annotations__.keys() and None not in value.values(): return Interval(**value)
-    return '; '.join(f'{k}: {_brief(v)}' for k,v in value.items())
-
 def _report(run):
-    for name,value in run.results.items(): typer.echo(f'{name} = {_brief(value)}')
+    from rmn_lora.runs import brief
+    for name,value in run.results.items(): typer.echo(f'{name} = {brief(value)}')
     typer.echo(f'Report: {run.report}')
     _problems(run.results.get('problems', []))
 

@@ -44,7 +44,7 @@ class Loop:
         "Let a request in."
         with self._change:
             if self._closed: raise EngineError('This engine is closed.', 'Make a new one.')
-            self._waiting.put(request)
+            if gone := self._waiting.put(request): self._finish(gone, EngineError('The waiting room is full, and this tenant has the most in it.', 'Ask again later.'))
             self._live.add(request)
             self._change.notify_all()
             if self._thread is None or not self._thread.is_alive():
@@ -199,9 +199,9 @@ class Loop:
         for row, s in zip(rows, said):
             row.alone = False
             if ending := self._heard(row.request, s): self._end(row, ending)
-            self._waiting.charge(row.request.tenant, 2)
         with self._change:
             self._said, self._idle_deaths = self._said + len(said), 0
+            for row in rows: self._waiting.charge(row.request.tenant, 2)
             for i in reversed(range(len(self._rows))):
                 if self._rows[i].request.done: self._close_up(i)
 

@@ -19,7 +19,7 @@ from rmn_lora.adapters.engine import Engine
 from rmn_lora.adapters.manager import AdapterManager
 from rmn_lora.adapters.request import Request, Said, Sampling
 from rmn_lora.adapters.residency import Residency
-from rmn_lora.adapters.waiting import WaitingRoom
+from rmn_lora.adapters.waiting import MANY, WaitingRoom
 from rmn_lora.errors import AdapterError, BaseModelError, EngineError
 
 PROMPTS = ['spend?', 'clicks and sales of the campaign on that date?', 'sales', 'x', 'product product product date']
@@ -368,6 +368,34 @@ def test_who_was_away_has_saved_up_nothing():
         order.append(room.take().tenant)
         room.charge(order[-1], 100)
     assert order.count('late') in (3, 4), 'not the last 4,000 tokens all at once'
+
+
+def test_a_full_room_is_shared_too(engine, stacks):
+    "Whoever fills it gives way to the others, one by one, and no further than an equal share."
+    small = Engine(engine.residency, rows=1, waiting=6)
+    hold = threading.Event()
+    hook = engine.base.model.register_forward_pre_hook(lambda *a: hold.wait(20) and None)
+    first = small.submit('x', max_new_tokens=2)
+    while small.stats()['running'] == 0: time.sleep(.005)
+    loud = [small.submit('x', tenant='loud', priority=p, max_new_tokens=2) for p in (0, 0, 2, 1, 0, 0)]
+    quiet = [small.submit('x', tenant='quiet', max_new_tokens=2) for _ in range(3)]
+    with pytest.raises(EngineError, match='6 requests are waiting'): small.submit('x', tenant='quiet')
+    with pytest.raises(EngineError, match='6 requests are waiting'): small.submit('x', tenant='loud')
+    for r in loud[1:2] + loud[4:]:
+        with pytest.raises(EngineError, match='this tenant has the most'): r.result(0)
+    hold.set()
+    assert all(right(small, r) for r in [first, *quiet, loud[0], *loud[2:4]])
+    hook.remove()
+    rests(small)
+    small.close()
+
+
+def test_tenants_without_number_are_not_all_remembered():
+    room = WaitingRoom(10**6)
+    for i in range(5000):
+        room.put(Request([0], None, {}, tenant=str(i)))
+        room.charge(room.take().tenant, 1)
+    assert len(room._served) <= MANY + 1
 
 
 def test_priorities_are_among_ones_own():
