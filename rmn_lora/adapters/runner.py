@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from .bank import Bank, Plan, Slot
 from .base import Base
+from .fixed import Steps
 from .request import Request, Said
 from .sampling import certainty, drawn
 from .slots import Slots
@@ -39,6 +40,7 @@ class Runner:
         self.base, self.bank, self.slots = base, bank, Slots(base, rows, width)
         self._window = self._sliding(base.model.config)
         self._planned:tuple[list[Any], Plan|None] = [], None
+        self.steps = Steps(base, bank, self.slots, self._seen) if base.device.type == 'cuda' else None
 
     def _sliding(self, config):
         "How far the sliding layers look back; None without any."
@@ -89,13 +91,17 @@ class Runner:
         rows:Sequence[Row], # Those in the first slots, in their order
     )->list[Said]: # What each says next
         "One token more of each."
-        places = torch.tensor([r.length - 1 for r in rows])
-        longest = int(places.max()) + 1
-        places = places.to(self.base.device)
-        self.slots.step(places, longest)
-        back = places[:, None] - torch.arange(longest, device=places.device)
-        ids = torch.tensor([[r.request.said[-1].token] for r in rows], device=places.device)
-        return self._said(rows, self._logits(rows, ids, places[:, None], self._masks((back >= 0)[:, None, None], back[:, None, None]), 16, 1)[:, -1])
+        last, at = [r.request.said[-1].token for r in rows], [r.length - 1 for r in rows]
+        if self.steps: return self._said(rows, self.steps(last, at, [r.mix for r in rows if r.mix is not None]))
+        places, columns = torch.tensor(at, device=self.base.device), torch.arange(max(at) + 1, device=self.base.device)
+        self.slots.step(places, len(columns))
+        ids = torch.tensor(last, device=places.device)[:, None]
+        return self._said(rows, self._logits(rows, ids, places[:, None], self._seen(places, columns), 16, 1)[:, -1])
+
+    def _seen(self, places, columns):
+        "The mask of a step: each row sees what stands before its place, and there."
+        back = places[:, None, None, None] - columns
+        return self._masks(back >= 0, back)
 
     def _said(self, rows, logits):
         rules, logits = [r.request.sampling for r in rows], logits.float()

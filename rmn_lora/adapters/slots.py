@@ -34,7 +34,7 @@ class Slots(Cache):
         super().__init__(layers=[])
         layers, heads, size = heads_of(base)
         new = lambda: torch.zeros(rows, heads, width, size, dtype=base.model.dtype, device=base.device)
-        self.width, self.keys, self.values = width, [new() for _ in range(layers)], [new() for _ in range(layers)]
+        self.rows, self.width, self.keys, self.values = rows, width, [new() for _ in range(layers)], [new() for _ in range(layers)]
         self._filling:tuple[int, int, int]|None = None
 
     def fill(self, low:int, high:int, start:int)->None:

@@ -2,9 +2,15 @@
 import pytest
 import torch
 
-from rmn_lora.adapters.bank import Bank
+from rmn_lora.adapters.bank import Bank, page_bytes
 from rmn_lora.adapters.base import load_base
+from rmn_lora.adapters.compose import compose
+from rmn_lora.adapters.engine import Engine
 from rmn_lora.adapters.factors import Factors
+from rmn_lora.adapters.manager import AdapterManager
+from rmn_lora.adapters.request import Request
+from rmn_lora.adapters.residency import Residency
+from rmn_lora.adapters.runner import Row
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 IDS = torch.tensor([[5, 90, 41, 200, 7, 66], [9, 8, 7, 6, 5, 4], [100, 101, 102, 103, 104, 105]])
@@ -64,6 +70,36 @@ def test_a_captured_graph_follows_the_plan(two):
         assert (seen[-1] - want).abs().max() <= (.05 if base.dtype == 'bf16' else 1e-4)*want.abs().max()
     assert not torch.allclose(seen[0], seen[1]) and not torch.allclose(seen[1], seen[2])
     bank.close()
+
+
+def test_the_engine_replays_what_it_recorded(checkpoint, tmp_path, fill):
+    "Steps of a graph, and steps without: the same tokens, each verified, while rows and adapters come and go."
+    manager = AdapterManager(checkpoint, tmp_path/'store', device='cuda', dtype='fp32')
+    fill(manager.store, load_base(checkpoint, device='cpu'), tmp_path/'made')
+    stacks = [compose(manager.base, [manager.store.resolve(n) for n in names]) for names in (['retail'], ['amazon'], ['walmart', 'mapping'], ['retail', 'brand', 'planning'])] + [None]
+    engine = Engine(Residency(manager, 6*page_bytes(manager.base), 10**8, 3600.), rows=5)
+    asked = [(f'clicks {i}', stacks[i*7 % 5], 3 + i % 6) for i in range(30)]
+    def answers():
+        found = [r.result(120) for r in [engine.submit(p, c, max_new_tokens=n) for p, c, n in asked]]
+        assert all(engine.verify(a).right for a in found)
+        return [a.tokens for a in found]
+    recorded, engine.loop._runner.steps = answers(), None
+    assert recorded == answers()
+    engine.close()
+
+
+def test_a_step_waits_for_the_device_once(checkpoint, tmp_path, fill):
+    manager = AdapterManager(checkpoint, tmp_path/'store', device='cuda', dtype='fp32')
+    fill(manager.store, load_base(checkpoint, device='cpu'), tmp_path/'made')
+    runner, bank = (engine := Engine(Residency(manager, 6*page_bytes(manager.base), 10**8, 3600.), rows=4)).loop._runner, engine.residency.bank
+    slot = bank.load(bank.lay_out(random_factors(manager.base, 4, 1)))
+    rows = [Row(Request([5, 6, 7], None, {}), mix) for mix in ({slot: 1.}, {}, {slot: .5})]
+    for row, said in zip(rows, runner.read(rows, 0)): row.request.add(said)
+    for row, said in zip(rows, runner.step(rows)): row.request.add(said)
+    with torch.profiler.profile(activities=list(torch.profiler.supported_activities())) as found: runner.step(rows)
+    waits = {e.key: e.count for e in found.key_averages() if e.key in ('cudaStreamSynchronize', 'cudaDeviceSynchronize', 'aten::_local_scalar_dense')}
+    assert sum(waits.values()) <= 1, waits
+    engine.close()
 
 
 def test_compiled_on_a_gpu(two):

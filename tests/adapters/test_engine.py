@@ -13,9 +13,11 @@ import torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from rmn_lora.adapters import runner as runner_module
+from rmn_lora.adapters.bank import page_bytes
 from rmn_lora.adapters.base import load_base
 from rmn_lora.adapters.compose import Composition, compose
 from rmn_lora.adapters.engine import Engine
+from rmn_lora.adapters.fixed import Steps, doubled
 from rmn_lora.adapters.manager import AdapterManager
 from rmn_lora.adapters.request import Request, Said, Sampling
 from rmn_lora.adapters.residency import Residency
@@ -429,8 +431,15 @@ def families():
     yield 'qwen3', lambda: t.Qwen3ForCausalLM(t.Qwen3Config(**common, head_dim=16))
 
 
+def fix(engine):
+    "Let an engine on a processor take its steps in the form in which a GPU records them."
+    r = engine.loop._runner
+    r.steps = Steps(engine.base, r.bank, r.slots, r._seen)
+
+
+@pytest.mark.parametrize('fixed', [False, True], ids=['', 'fixed'])
 @pytest.mark.parametrize('name,make', list(families()), ids=lambda x: x if isinstance(x, str) else '')
-def test_as_transformers_generates(name, make, checkpoint, tmp_path, make_adapter, monkeypatch):
+def test_as_transformers_generates(fixed, name, make, checkpoint, tmp_path, make_adapter, monkeypatch):
     import shutil
     torch.manual_seed(0)
     make().save_pretrained(tmp_path/'base')
@@ -439,6 +448,7 @@ def test_as_transformers_generates(name, make, checkpoint, tmp_path, make_adapte
     base = manager.base
     v = manager.store.publish(make_adapter(base, tmp_path/'a', target_modules='all-linear', std=.05), 'a', 'task', base=base)
     engine = Engine(Residency(manager, 10**7, 10**7, 3600.), rows=4)
+    if fixed: fix(engine)
     monkeypatch.setattr(runner_module, 'CHUNK', 16)
     requests = [engine.submit(p*3, compose(base, [v]) if i % 2 else None, max_new_tokens=20) for i, p in enumerate(PROMPTS)]
     for i, (p, r) in enumerate(zip(PROMPTS, requests)):
@@ -448,6 +458,28 @@ def test_as_transformers_generates(name, make, checkpoint, tmp_path, make_adapte
         with torch.inference_mode(): want = base.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=20, do_sample=False, eos_token_id=sorted(base.stops), pad_token_id=0)[0, ids.shape[1]:].tolist()
         assert answer.tokens == [t for t in want if t not in base.stops]
     engine.close()
+
+
+def test_fixed_steps_follow_the_bank(made):
+    "Rows come and go, adapters are evicted and others take their pages, and what was copied of them is never taken for the new."
+    manager, plain = made[0].residency.manager, made[0]
+    residency = Residency(manager, 6*page_bytes(manager.base), 10**7, 3600.)
+    engine, rng = Engine(residency, rows=5), random.Random(0)
+    fix(engine)
+    stacks = [compose(manager.base, [manager.store.resolve(n)]) for n in ('retail', 'amazon', 'walmart', 'brand', 'planning', 'mapping')] + made[1][:2] + [None]
+    for _ in range(12):
+        asked = [(rng.choice(PROMPTS), rng.choice(stacks), rng.randint(1, 9)) for _ in range(rng.randint(1, 8))]
+        for (p, c, n), r in zip(asked, [engine.submit(p, c, max_new_tokens=n) for p, c, n in asked]): assert right(engine, r).tokens == plain.submit(p, c, max_new_tokens=n).result(60).tokens
+    assert residency.slots.stats()['evictions'] > 5 and len(engine.loop._runner.steps._steps) > 3
+    rests(engine)
+    engine.close()
+    residency.bank.close()
+
+
+@given(st.integers(1, 5000), st.integers(1, 300), st.integers(1, 6000))
+def test_sizes_double(n, least, most):
+    if n > most: return
+    assert n <= doubled(n, least, most) <= max(2*n - 1, least) and doubled(n, least, most) <= most
 
 
 @pytest.mark.parametrize('dtype', ['bf16', 'nf4'])
