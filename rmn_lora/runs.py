@@ -24,13 +24,13 @@ FIGURES = 'application/vnd.rmn-lora.figures+json'
 LONG = 24 # items of a list
 
 def brief(value:Any)->Any:
-    "A figure as people read it: an interval as intervals are shown, the items of another dict one after the other, four digits of a number, of a long list only how long it is."
+    "A figure as people read it: an interval as intervals are shown, the items of another dict one after the other without what is None, four digits of a number, of a long list only how long it is."
     if isinstance(value, float): return f'{value:.4g}'
     if isinstance(value, list) and len(value) > LONG: return f'{len(value)} items'
     if not isinstance(value, dict) or not value: return value
     from rmn_lora.stats.fixed_horizon import Interval
     if value.keys() == Interval.__annotations__.keys() and None not in value.values(): return Interval(**value)
-    return '; '.join(f'{k}: {brief(v)}' for k,v in value.items())
+    return '; '.join(f'{k}: {brief(v)}' for k,v in value.items() if v is not None)
 
 def results(**figures:Any):
     "State figures of this run; a name stated again replaces the former. Raises `PipelineError` for what JSON cannot hold, and for `problems` that are no list of texts."

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Pages', 'Fixed', 'doubled', 'Steps']
 
-# %% ../../nbs/35c_adapters.fixed.ipynb #1679645d
+# %% ../../nbs/35c_adapters.fixed.ipynb #404a3457
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -14,7 +14,7 @@ from .bank import PAGE, Bank, Plan, Slot
 from .base import Base
 from .slots import Slots
 
-# %% ../../nbs/35c_adapters.fixed.ipynb #5a9edf6b
+# %% ../../nbs/35c_adapters.fixed.ipynb #3f324103
 class Pages:
     "Pages of its own, into which adapters are copied when a batch first needs them."
     def __init__(self, bank:Bank, pages:int):
@@ -39,7 +39,7 @@ class Pages:
         self._at[slot] = Slot(tuple(sorted(free)[:len(slot.pages)]))
         for here, page in zip(self._at[slot].pages, slot.pages): torch._foreach_copy_(self._views[here], [v for g in self.bank.groups for v in g.views(page, page + 1)])
 
-# %% ../../nbs/35c_adapters.fixed.ipynb #0a288976
+# %% ../../nbs/35c_adapters.fixed.ipynb #74a30d93
 class Fixed:
     "A step of so many rows and places, over these pages."
     def __init__(self, base:Base, slots:Slots, mask:Callable[[torch.Tensor, torch.Tensor], Any], rows:int, width:int, pages:Pages|None):
@@ -77,7 +77,7 @@ class Fixed:
 
 def _using(plan): return plan.bank.using(plan) if plan else nullcontext()
 
-# %% ../../nbs/35c_adapters.fixed.ipynb #13ca85c3
+# %% ../../nbs/35c_adapters.fixed.ipynb #690eaf5f
 def doubled(
     n:int,
     least:int,
