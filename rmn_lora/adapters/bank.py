@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from .base import Base
 from .factors import Factors
-from .sparse import Sparse
+from .sparse import LONG, ByRow, Sparse
 from ..errors import AdapterError
 
 # %% ../../nbs/32_adapters.bank.ipynb #cc94e9d5
@@ -88,6 +88,7 @@ class Plan:
         self.scale = torch.zeros(rows, len(pages), dtype=bank.base.model.dtype, device=bank.base.device) # (batch rows, or 1 where all want the same; pages)
         self._thin:dict[int, _Thin] = {}
         self._sparse:Sparse|None = None
+        self._by_row:ByRow|None = None
         self._x:torch.Tensor|None = None
 
     def fill(self,
@@ -99,7 +100,7 @@ class Plan:
             for slot, weight in row.items():
                 for p in slot.pages: scale[i][bisect_left(self.pages, p)] += weight
         self.scale.copy_(torch.tensor(scale))
-        self._sparse = Sparse.of(scale, self.scale)
+        self._sparse, self._by_row = Sparse.of(scale, self.scale), ByRow.of(scale, self.scale)
         return self
 
     def add(self, group:int, member:int, x:torch.Tensor, out:torch.Tensor)->None:
@@ -107,7 +108,7 @@ class Plan:
         if self._x is not x or self._group != group: self._read(group, x)
         lo, hi = self._now.group.ends[member:member + 2]
         flat = out.view(-1, hi - lo)
-        if self._sparse: self._sparse.add(self._low[:, :, member], self._now.B[:, lo:hi], flat)
+        if self._apart: self._apart.add(self._low, member, self._now.B[:, lo:hi], flat)
         elif self._few: _in_parts(flat).add_(self._high[lo//PART:hi//PART])
         else: flat.addmm_(self._low[member], self._now.B[:, lo:hi])
 
@@ -119,8 +120,9 @@ class Plan:
             f'A layer was given {tuple(x.shape)} for a batch of {rows} rows that each have adapters of their own.', 'Give this model one composition a batch.')
         n, layers = len(flat), now.layers
         self._now, self._x, self._group = now, x, group
-        if self._sparse:
-            self._low = self._sparse.low(flat, self._factors[group][0])
+        self._apart = self._by_row if self._by_row and n//rows >= LONG else self._sparse
+        if self._apart:
+            self._low = self._apart.low(flat, self._factors[group][0])
             return
         self._few = now.parts is not None and n <= FEW and x.device.type == 'cpu' and not torch.is_grad_enabled()
         if self._few: low = torch.bmm(flat.expand(pages*layers, n, -1), now.pages).view(pages, layers, n, PAGE).permute(1, 2, 0, 3)
