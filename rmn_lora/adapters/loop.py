@@ -15,7 +15,7 @@ from .generation import Generation
 from .request import Request, Said
 from .residency import Residency
 from .runner import CHUNK, Row, Runner
-from .waiting import WaitingRoom
+from .waiting import Shares, WaitingRoom
 from .worker import Worker
 from ..errors import BaseModelError, EngineError
 
@@ -33,7 +33,7 @@ class Loop:
         waiting:int, # Requests that may wait beside them
     ):
         self.residency, self.base, self.rows = residency, residency.manager.base, rows
-        self._runner, self._waiting = Runner(self.base, residency.bank, rows, width), WaitingRoom(waiting)
+        self._runner, self._waiting, self._shares = Runner(self.base, residency.bank, rows, width), WaitingRoom(waiting), Shares()
         self._loading, self._loader = set[Request](), Worker()
         self._ready, self._rows = list[Row](), list[Row]() # with their adapters in the bank; with their prompts read
         self._live, self._change = set[Request](), threading.Condition()
@@ -46,6 +46,7 @@ class Loop:
             if self._closed: raise EngineError('This engine is closed.', 'Make a new one.')
             if gone := self._waiting.put(request): self._finish(gone, EngineError('The waiting room is full, and this tenant has the most in it.', 'Ask again later.'))
             self._live.add(request)
+            self._shares.come(request.tenant)
             self._change.notify_all()
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name='engine', daemon=True)
@@ -117,8 +118,9 @@ class Loop:
             for r in [r for r in self._waiting if r.cancelled or r.late]:
                 self._waiting.remove(r)
                 self._finish(r, self._cut(r))
-        while len(self._rows) + len(self._ready) + len(self._loading) < self.rows and (r := self._waiting.take()):
+        while len(self._rows) + len(self._ready) + len(self._loading) < self.rows and (r := self._waiting.take(self._shares.may)):
             self._waiting.charge(r.tenant, len(r.prompt))
+            self._shares.let_in(r)
             self._bring_in(r)
 
     def _bring_in(self, r):
@@ -148,11 +150,13 @@ class Loop:
                 self._end(row, self._cut(row.request))
             batch = self._batch()
         if not batch: return
-        for row in batch: row.request.began = row.request.began or time.monotonic()
+        began = time.monotonic()
+        for row in batch: row.request.began = row.request.began or began
         try: said = self._runner.read(batch, len(self._rows))
         except Exception as e:
             with self._change: self._failed(batch, e)
             return
+        self._shares.read([row.request for row in batch], time.monotonic() - began)
         with self._change:
             self._rows += batch
             del self._ready[:len(batch)]
@@ -180,11 +184,13 @@ class Loop:
     def _advance(self):
         "A token more for all rows."
         if not self._rows: return
+        began = time.monotonic()
         try: said = self._runner.step(self._rows)
         except Exception as e:
             _log.warning('A step of %d rows failed of %r; each is read anew.', len(self._rows), e)
             with self._change: self._apart([*self._rows, *self._ready])
             return
+        self._shares.stepped([row.request for row in self._rows], time.monotonic() - began)
         self._take_in(list(self._rows), said)
 
     def _apart(self, rows):
@@ -232,6 +238,7 @@ class Loop:
 
     def _finish(self, request, answer):
         request.finish(answer)
+        if request in self._live: self._shares.go(request.tenant)
         self._live.discard(request)
 
     def _leave(self, row):

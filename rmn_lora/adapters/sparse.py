@@ -42,7 +42,7 @@ class Sparse:
         high = torch.bmm(low, B.view(len(low), -1, B.shape[1])).view(len(low)*self.wide, -1)
         for places in self.where: out.view(self.rows, -1).add_(high.index_select(0, places))
 
-# %% ../../nbs/31c_adapters.sparse.ipynb #e2009931
+# %% ../../nbs/31c_adapters.sparse.ipynb #14293c99
 LONG = 16 # tokens of each row
 
 class ByRow:

@@ -21,7 +21,7 @@ from rmn_lora.adapters.fixed import Steps, doubled
 from rmn_lora.adapters.manager import AdapterManager
 from rmn_lora.adapters.request import Request, Said, Sampling
 from rmn_lora.adapters.residency import Residency
-from rmn_lora.adapters.waiting import MANY, WaitingRoom
+from rmn_lora.adapters.waiting import MANY, PART, Shares, WaitingRoom
 from rmn_lora.errors import AdapterError, BaseModelError, EngineError
 
 PROMPTS = ['spend?', 'clicks and sales of the campaign on that date?', 'sales', 'x', 'product product product date']
@@ -398,6 +398,26 @@ def test_tenants_without_number_are_not_all_remembered():
         room.put(Request([0], None, {}, tenant=str(i)))
         room.charge(room.take().tenant, 1)
     assert len(room._served) <= MANY + 1
+
+
+def test_who_takes_the_time_waits_and_is_not_left_out():
+    now = [0.]
+    shares, prompt = Shares(lambda: now[0]), Request([0]*10, None, {}, tenant='heavy')
+    for tenant in ('heavy', *'abcd'): shares.come(tenant)
+    for _ in range(40): shares.read([prompt], .2)
+    came = []
+    for i in range(2000): # each of .1 seconds, in which a prompt of .2 could be let in
+        now[0] += .1
+        if shares.may('heavy'):
+            shares.let_in(prompt)
+            came.append(i)
+        assert shares.may('a')
+    assert .8*PART <= .2*len(came)/200 <= 1.2*PART
+    assert max(b - a for a, b in zip(came, came[1:])) < 50, 'never for long'
+    for _ in range(5): shares.let_in(prompt)
+    assert not shares.may('heavy')
+    for tenant in 'abcd': shares.go(tenant)
+    assert shares.may('heavy')
 
 
 def test_priorities_are_among_ones_own():
