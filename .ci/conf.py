@@ -3,7 +3,8 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from docutils.nodes import SkipNode
 
 project = 'RMN LoRA Workbench'
-copyright = 'The RMN LoRA Workbench authors, Apache-2.0'
+author = 'The RMN LoRA Workbench authors'
+copyright = f'{author}, Apache-2.0'
 extensions = ['myst_nb']
 nb_execution_mode = 'off'
 nb_ipywidgets_js = {}                     # would come from a CDN
