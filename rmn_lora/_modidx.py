@@ -319,7 +319,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'rmn_lora/adapters/fixed.py'),
                                          'rmn_lora.adapters.fixed.Steps._step': ( 'adapters.fixed.html#steps._step',
                                                                                   'rmn_lora/adapters/fixed.py'),
-                                         'rmn_lora.adapters.fixed._using': ('adapters.fixed.html#_using', 'rmn_lora/adapters/fixed.py'),
                                          'rmn_lora.adapters.fixed.doubled': ('adapters.fixed.html#doubled', 'rmn_lora/adapters/fixed.py')},
             'rmn_lora.adapters.gate': { 'rmn_lora.adapters.gate.Gate': ('adapters.gate.html#gate', 'rmn_lora/adapters/gate.py'),
                                         'rmn_lora.adapters.gate.Gate.__init__': ( 'adapters.gate.html#gate.__init__',

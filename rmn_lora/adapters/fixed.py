@@ -7,7 +7,6 @@ __all__ = ['Pages', 'Fixed', 'doubled', 'Steps']
 
 # %% ../../nbs/35c_adapters.fixed.ipynb #404a3457
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 import torch
 from .bank import PAGE, Bank, Plan, Slot
@@ -42,11 +41,11 @@ class Pages:
 # %% ../../nbs/35c_adapters.fixed.ipynb #74a30d93
 class Fixed:
     "A step of so many rows and places, over these pages."
-    def __init__(self, base:Base, slots:Slots, mask:Callable[[torch.Tensor, torch.Tensor], Any], rows:int, width:int, pages:Pages|None):
-        self.base, self.slots, self.mask, self.rows, self.width, self.pages = base, slots, mask, rows, width, pages
+    def __init__(self, base:Base, bank:Bank, slots:Slots, mask:Callable[[torch.Tensor, torch.Tensor], Any], rows:int, width:int, pages:Pages|None):
+        self.base, self.bank, self.slots, self.mask, self.rows, self.width, self.pages = base, bank, slots, mask, rows, width, pages
         self._ids, self._places = (torch.zeros(rows, 1, dtype=torch.long, device=base.device) for _ in range(2))
         self._columns = torch.arange(width, device=base.device)
-        self._plan = Plan(pages.bank, range(pages.pages), pages.factors, rows) if pages else None
+        self._plan = Plan(bank, range(pages.pages), pages.factors, rows) if pages else None
         self._graph:torch.cuda.CUDAGraph|None = None
 
     def fill(self, mixes:Sequence[Mapping[Slot, float]])->None:
@@ -64,7 +63,7 @@ class Fixed:
 
     def _compute(self):
         self.slots.step(self._places[:, 0], self.width)
-        with _using(self._plan): return self.base.model(input_ids=self._ids, position_ids=self._places, attention_mask=self.mask(self._places[:, 0], self._columns), past_key_values=self.slots, use_cache=True, logits_to_keep=1).logits[:, -1]
+        with self.bank.using(self._plan): return self.base.model(input_ids=self._ids, position_ids=self._places, attention_mask=self.mask(self._places[:, 0], self._columns), past_key_values=self.slots, use_cache=True, logits_to_keep=1).logits[:, -1]
 
     def _record(self):
         "Some runs on another stream, so that whatever is made once is made; then the one that is kept."
@@ -74,8 +73,6 @@ class Fixed:
         torch.cuda.current_stream().wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph): self._logits = self._compute()
-
-def _using(plan): return plan.bank.using(plan) if plan else nullcontext()
 
 # %% ../../nbs/35c_adapters.fixed.ipynb #690eaf5f
 def doubled(
@@ -107,5 +104,5 @@ class Steps:
 
     def _step(self, rows, width, pages):
         if pages and pages not in self._pages: self._pages[pages] = Pages(self.bank, pages)
-        if (rows, width, pages) not in self._steps: self._steps[rows, width, pages] = Fixed(self.base, self.slots, self.mask, rows, width, self._pages.get(pages))
+        if (rows, width, pages) not in self._steps: self._steps[rows, width, pages] = Fixed(self.base, self.bank, self.slots, self.mask, rows, width, self._pages.get(pages))
         return self._steps[rows, width, pages]

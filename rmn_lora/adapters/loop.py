@@ -118,7 +118,7 @@ class Loop:
             for r in [r for r in self._waiting if r.cancelled or r.late]:
                 self._waiting.remove(r)
                 self._finish(r, self._cut(r))
-        while len(self._rows) + len(self._ready) + len(self._loading) < self.rows and (r := self._waiting.take(self._shares.may)):
+        while (busy := len(self._rows) + len(self._ready) + len(self._loading)) < self.rows and (r := self._waiting.take(self._shares.may if busy else lambda tenant: True)):
             self._waiting.charge(r.tenant, len(r.prompt))
             self._shares.let_in(r)
             self._bring_in(r)
@@ -156,8 +156,8 @@ class Loop:
         except Exception as e:
             with self._change: self._failed(batch, e)
             return
-        self._shares.read([row.request for row in batch], time.monotonic() - began)
         with self._change:
+            self._shares.read([row.request for row in batch], time.monotonic() - began)
             self._rows += batch
             del self._ready[:len(batch)]
         self._take_in(batch, said)
@@ -190,7 +190,7 @@ class Loop:
             _log.warning('A step of %d rows failed of %r; each is read anew.', len(self._rows), e)
             with self._change: self._apart([*self._rows, *self._ready])
             return
-        self._shares.stepped([row.request for row in self._rows], time.monotonic() - began)
+        with self._change: self._shares.stepped([row.request for row in self._rows], time.monotonic() - began)
         self._take_in(list(self._rows), said)
 
     def _apart(self, rows):

@@ -95,7 +95,7 @@ class Residency:
         composition:Composition,
     )->Mapping[Slot, float]|None: # As `take`; None if something would have to be brought in
         "Keep a composition that is in the bank there until it is given back."
-        slots = self.slots.hold(list(shares := self._shares(composition)))
+        slots = self.slots.hold(shares := self._shares(composition))
         return None if slots is None else dict(zip(slots, shares.values()))
 
     def give_back(self, composition:Composition)->None: "Say that it is no longer in use, once for each time it was taken."; self.slots.give_back(self._shares(composition))

@@ -83,7 +83,7 @@ PART = .25 # of the time, that a tenant may take while others are there
 FEW = 4 # rows, of which a step takes as long as it has to
 
 class Shares:
-    "What part of the time each tenant takes."
+    "What part of the time each tenant takes. It does not lock; its owner does."
     def __init__(self, clock:Callable[[], float]=time.monotonic):
         self._clock, self._took = clock, dict[str, tuple[float, float]]() # seconds, as of when
         self._here, self._least, self._pace = Counter[str](), 0., 0. # requests of each; seconds of a step of few rows; seconds that a token of a prompt takes

@@ -23,7 +23,7 @@ from rmn_lora.errors import AdapterError, BaseModelError, EngineError
 from rmn_lora.settings import CompositionSettings, load_settings
 
 LINEARS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
-SECONDS = float(os.environ.get('RMN_STRESS_SECONDS', '8')) # of the test with sixteen threads
+SECONDS = float(os.environ.get('RMN_STRESS_SECONDS', '15')) # of the test with sixteen threads
 
 
 # --- the seed's calls -------------------------------------------------------
@@ -388,7 +388,7 @@ def test_sixteen_threads(manager, compositor, fingerprint, monkeypatch, agrees):
     def verify(p, admitted, out):
         "Each answer when it is there; one that came before, to the last digits, has been."
         assert [a['version'] for a in out.identity['adapters']] == admitted
-        key = hash((p, out.identity['identity'], *out.tokens, *out.logprobs.mul(1e4).round().tolist()))
+        key = hash((p, out.identity['identity'], *out.tokens, *out.logprobs.mul(1e5).round().tolist()))
         with lock:
             finishes[out.finish] += 1
             if key in seen: return
@@ -428,7 +428,7 @@ def test_sixteen_threads(manager, compositor, fingerprint, monkeypatch, agrees):
             if seed == 0: memory.append(psutil.Process().memory_info().rss)
     with ThreadPoolExecutor(16) as pool: list(pool.map(work, range(16)))
     assert not errors and finishes['length'] + finishes['stop'] > 50 and finishes['cancelled'], (errors[:3], finishes)
-    assert worst[0] <= 1e-4, worst
+    assert worst[0] <= 9e-5, worst # and of those that are like another, no more than 1e-5 further
     quarter = len(memory)//4
     early, late = (statistics.median(part) for part in (memory[quarter:2*quarter], memory[-quarter:]))
     print(f'{SECONDS:g} seconds: {finishes}, {len(seen)} of them unlike, worst {worst[0]:.1e}; memory {early/1e6:.0f} MB in the second quarter, {late/1e6:.0f} in the last')

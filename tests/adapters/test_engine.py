@@ -420,6 +420,13 @@ def test_who_takes_the_time_waits_and_is_not_left_out():
     assert shares.may('heavy')
 
 
+def test_an_engine_with_nothing_to_do_turns_nobody_away(engine, stacks):
+    "Not even where all have had more than their part."
+    engine.loop._shares._took = dict.fromkeys('ab', (1e9, time.monotonic()))
+    for r in [engine.submit('x', stacks[0], tenant=t, max_new_tokens=2) for t in 'abab']: assert right(engine, r)
+    engine.loop._shares._took = {}
+
+
 def test_priorities_are_among_ones_own():
     room = WaitingRoom(100)
     for p in (0, 5, 1): room.put(Request([0], None, {}, tenant='a', priority=p))
