@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from .base import Base
 from .factors import Factors
-from .sparse import LONG, ByRow, Sparse
+from .sparse import LONG, Runs, Sparse
 from ..errors import AdapterError
 
 # %% ../../nbs/32_adapters.bank.ipynb #cc94e9d5
@@ -88,7 +88,7 @@ class Plan:
         self.scale = torch.zeros(rows, len(pages), dtype=bank.base.model.dtype, device=bank.base.device) # (batch rows, or 1 where all want the same; pages)
         self._thin:dict[int, _Thin] = {}
         self._sparse:Sparse|None = None
-        self._by_row:ByRow|None = None
+        self._runs:Runs|None = None
         self._x:torch.Tensor|None = None
 
     def fill(self,
@@ -100,7 +100,7 @@ class Plan:
             for slot, weight in row.items():
                 for p in slot.pages: scale[i][bisect_left(self.pages, p)] += weight
         self.scale.copy_(torch.tensor(scale))
-        self._sparse, self._by_row = Sparse.of(scale, self.scale), ByRow.of(scale, self.scale)
+        self._sparse, self._runs = Sparse.of(scale, self.scale), Runs.of(scale, self.scale)
         return self
 
     def add(self, group:int, member:int, x:torch.Tensor, out:torch.Tensor)->None:
@@ -120,7 +120,7 @@ class Plan:
             f'A layer was given {tuple(x.shape)} for a batch of {rows} rows that each have adapters of their own.', 'Give this model one composition a batch.')
         n, layers = len(flat), now.layers
         self._now, self._x, self._group = now, x, group
-        self._apart = self._by_row if self._by_row and n//rows >= LONG else self._sparse
+        self._apart = self._runs if self._runs and n//rows >= LONG else self._sparse
         if self._apart:
             self._low = self._apart.low(flat, self._factors[group][0])
             return

@@ -11,11 +11,10 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 from .decode import fitting_threads
-from .generation import Generation
-from .request import Request, Said
+from .request import Request
 from .residency import Residency
-from .runner import CHUNK, Row, Runner
-from .waiting import Shares, WaitingRoom
+from .runner import Row, Runner
+from .waiting import Allowances, WaitingRoom
 from .worker import Worker
 from ..errors import BaseModelError, EngineError
 
@@ -33,9 +32,9 @@ class Loop:
         waiting:int, # Requests that may wait beside them
     ):
         self.residency, self.base, self.rows = residency, residency.manager.base, rows
-        self._runner, self._waiting, self._shares = Runner(self.base, residency.bank, rows, width), WaitingRoom(waiting), Shares()
+        self._runner, self._waiting, self._allowances = Runner(self.base, residency.bank, rows, width), WaitingRoom(waiting), Allowances()
         self._loading, self._loader = set[Request](), Worker()
-        self._ready, self._rows = list[Row](), list[Row]() # with their adapters in the bank; with their prompts read
+        self._ready = list[Row]() # with their adapters in the bank; those of the runner have been read as well
         self._live, self._change = set[Request](), threading.Condition()
         self._thread:threading.Thread|None = None
         self._closed, self._swept, self._said, self._deaths, self._idle_deaths = False, 0., 0, 0, 0
@@ -46,7 +45,7 @@ class Loop:
             if self._closed: raise EngineError('This engine is closed.', 'Make a new one.')
             if gone := self._waiting.put(request): self._finish(gone, EngineError('The waiting room is full, and this tenant has the most in it.', 'Ask again later.'))
             self._live.add(request)
-            self._shares.come(request.tenant)
+            self._allowances.come(request.tenant)
             self._change.notify_all()
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name='engine', daemon=True)
@@ -54,7 +53,7 @@ class Loop:
 
     def stats(self)->dict[str, Any]:
         "Requests waiting, loading, under way; tokens said; times that the loop died."
-        with self._change: return dict(waiting=len(self._waiting), loading=len(self._loading), running=len(self._ready) + len(self._rows), tokens=self._said, deaths=self._deaths)
+        with self._change: return dict(waiting=len(self._waiting), loading=len(self._loading), running=len({*self._ready, *self._runner.rows}), tokens=self._said, deaths=self._deaths)
 
     def close(self)->None:
         "End what is under way, as if everybody had cancelled, and stop."
@@ -76,7 +75,7 @@ class Loop:
         _log.error('The loop of the engine died of %r, and starts again.', error)
         with self._change:
             self._deaths, self._idle_deaths = self._deaths + 1, self._idle_deaths + 1
-            self._apart([*self._rows, *self._ready])
+            self._apart()
             lost = self._live - {*self._waiting, *self._loading, *(row.request for row in self._ready)}
             for r in lost: self._waiting.put(r, beyond=True)
             if self._idle_deaths >= GIVE_UP: self._fail_all(EngineError(f'The engine cannot go on: {error!r}.', 'See the log for the cause.'))
@@ -107,21 +106,50 @@ class Loop:
         "Let in who may come in, then one step for all."
         with self._change:
             self._let_in()
-            if not (self._ready or self._rows): self._change.wait(SWEEP)
+            if not (self._ready or self._runner.rows): self._change.wait(SWEEP)
         self._begin()
         self._advance()
 
     def _let_in(self):
         "From those that wait, as many as there are rows for."
-        if (now := time.monotonic()) - self._swept > SWEEP:
-            self._swept = now
-            for r in [r for r in self._waiting if r.cancelled or r.late]:
-                self._waiting.remove(r)
-                self._finish(r, self._cut(r))
-        while (busy := len(self._rows) + len(self._ready) + len(self._loading)) < self.rows and (r := self._waiting.take(self._shares.may if busy else lambda tenant: True)):
-            self._waiting.charge(r.tenant, len(r.prompt))
-            self._shares.let_in(r)
+        if time.monotonic() - self._swept > SWEEP: self._sweep()
+        while r := self._next():
+            self._waiting.charge(r.tenant, r.length)
+            self._allowances.let_in(r)
             self._bring_in(r)
+
+    def _sweep(self):
+        "Who no longer waits, at the door or in a row that does not go on."
+        self._swept = time.monotonic()
+        for r in [*self._waiting]:
+            if answer := r.cut():
+                self._waiting.remove(r)
+                self._finish(r, answer)
+        for row in self._runner.rows:
+            if answer := row.request.cut(): self._end(row, answer)
+        self._runner.leave([row for row in self._runner.rows if row.request.done])
+
+    def _next(self):
+        "Who comes in; if all rows are taken, one of a tenant who rests is given up for it."
+        busy, over = len(self._runner.rows) + len(self._ready) + len(self._loading), self._allowances.over()
+        if busy < self.rows: return self._waiting.take(over if busy else ())
+        resting = [row for row in [*self._ready, *self._runner.rows] if row.request.tenant in over]
+        r = self._waiting.take(over) if resting else None
+        if r: self._put_out(min(resting, key=lambda row: len(row.request.said)))
+        return r
+
+    def _put_out(self, row):
+        "Let a row wait again; what it has said it keeps."
+        self._leave(row)
+        self._ready = [r for r in self._ready if r is not row]
+        self._runner.leave([row])
+        self._waiting.put(row.request, beyond=True)
+
+    def _going(self, rows):
+        "Those of tenants who do not rest; all, if only such are under way who should."
+        over = self._allowances.over()
+        if all(row.request.tenant in over for row in [*self._ready, *self._runner.rows]): return rows
+        return [row for row in rows if row.request.tenant not in over]
 
     def _bring_in(self, r):
         "See to it that a request's adapters are in the bank; if they are not, somebody else fetches them."
@@ -145,58 +173,51 @@ class Loop:
     def _begin(self):
         "Read the prompts of those that are ready, as many as fit into one batch."
         with self._change:
-            for row in [row for row in self._ready if row.request.cancelled or row.request.late]:
-                self._ready.remove(row)
-                self._end(row, self._cut(row.request))
-            batch = self._batch()
+            for row in [*self._ready]:
+                if answer := row.request.cut():
+                    self._ready.remove(row)
+                    self._end(row, answer)
+            batch = self._runner.batch(self._going(self._ready))
         if not batch: return
         began = time.monotonic()
         for row in batch: row.request.began = row.request.began or began
-        try: said = self._runner.read(batch, len(self._rows))
+        try: said = self._runner.read(batch)
         except Exception as e:
             with self._change: self._failed(batch, e)
             return
         with self._change:
-            self._shares.read([row.request for row in batch], time.monotonic() - began)
-            self._rows += batch
-            del self._ready[:len(batch)]
+            self._allowances.read([row.request for row in batch], time.monotonic() - began)
+            self._ready = [row for row in self._ready if row not in batch]
         self._take_in(batch, said)
-
-    def _batch(self):
-        "The first of those that are ready; one alone if a batch around it has failed."
-        n, width = 0, 0
-        for row in self._ready:
-            width = max(width, row.length)
-            if n and ((n + 1)*width > CHUNK or row.alone or self._ready[0].alone): break
-            n += 1
-        return self._ready[:n]
 
     def _failed(self, batch, error):
         "A batch could not be read: each is read alone; one that cannot be read alone, the second time, has failed."
         if not batch[0].alone:
             for row in batch: row.alone = True
             return
-        del self._ready[0]
+        self._ready.remove(batch[0])
         failure = EngineError(f'The request failed: {error!r}.', 'Ask again; the others were not hurt.')
         failure.__cause__ = error
         self._end(batch[0], failure)
 
     def _advance(self):
-        "A token more for all rows."
-        if not self._rows: return
+        "A token more for all rows that go on."
+        with self._change: rows = self._going(self._runner.rows)
+        if not rows: return
         began = time.monotonic()
-        try: said = self._runner.step(self._rows)
+        try: said = self._runner.step(rows := self._runner.first(rows))
         except Exception as e:
-            _log.warning('A step of %d rows failed of %r; each is read anew.', len(self._rows), e)
-            with self._change: self._apart([*self._rows, *self._ready])
+            _log.warning('A step of %d rows failed of %r; each is read anew.', len(rows), e)
+            with self._change: self._apart()
             return
-        with self._change: self._shares.stepped([row.request for row in self._rows], time.monotonic() - began)
-        self._take_in(list(self._rows), said)
+        with self._change: self._allowances.stepped([row.request for row in rows], time.monotonic() - began)
+        self._take_in(rows, said)
 
-    def _apart(self, rows):
-        "Let rows begin again, each alone."
-        self._rows, self._ready = [], []
-        for row in dict.fromkeys(rows):
+    def _apart(self):
+        "Let all rows begin again, each alone."
+        rows = dict.fromkeys([*self._runner.rows, *self._ready])
+        self._runner.rows, self._ready = [], []
+        for row in rows:
             row.alone = True
             if row.mix is not None: self._ready.append(row)
 
@@ -204,33 +225,11 @@ class Loop:
         "Add to each row what it said; those that have come to their end leave."
         for row, s in zip(rows, said):
             row.alone = False
-            if ending := self._heard(row.request, s): self._end(row, ending)
+            if ending := row.request.hear(s, self.base.stops): self._end(row, ending)
         with self._change:
             self._said, self._idle_deaths = self._said + len(said), 0
             for row in rows: self._waiting.charge(row.request.tenant, 2)
-            for i in reversed(range(len(self._rows))):
-                if self._rows[i].request.done: self._close_up(i)
-
-    def _close_up(self, i):
-        "The last row takes the place of one that has left."
-        last = self._rows[-1]
-        if last is not self._rows[i]:
-            self._runner.slots.move(len(self._rows) - 1, i, last.length)
-            self._rows[i] = last
-        self._rows.pop()
-
-    def _heard(self, r:Request, said:Said)->Generation|Exception|None:
-        "Take in one token; the answer if this was its end."
-        if said.logprob != said.logprob: return EngineError('The model said NaN.', 'Look at the adapters of this request.')
-        if said.token in self.base.stops: return r.answer('stop')
-        r.add(said)
-        if r.sampling.stop:
-            text = r.decode(r.tokens)
-            if found := [text.index(s) for s in r.sampling.stop if s in text]: return r.answer('stop', text[:min(found)])
-        if len(r.said) == r.sampling.max_new_tokens: return r.answer('length')
-        return self._cut(r) if r.cancelled or r.late else None
-
-    def _cut(self, r): return r.answer('cancelled' if r.cancelled else 'deadline')
+            self._runner.leave([row for row in rows if row.request.done])
 
     def _end(self, row, answer):
         self._leave(row)
@@ -238,7 +237,7 @@ class Loop:
 
     def _finish(self, request, answer):
         request.finish(answer)
-        if request in self._live: self._shares.go(request.tenant)
+        if request in self._live: self._allowances.go(request.tenant)
         self._live.discard(request)
 
     def _leave(self, row):

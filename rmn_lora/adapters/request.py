@@ -7,7 +7,7 @@ __all__ = ['Sampling', 'Said', 'Request']
 
 # %% ../../nbs/35_adapters.request.ipynb #541ee6df
 import asyncio, math, threading, time, uuid
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Generator, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -86,6 +86,9 @@ class Request:
     def tokens(self)->list[int]: "What has been said."; return [s.token for s in self.said]
 
     @property
+    def length(self)->int: "How many tokens it has by now, prompt and answer."; return len(self.prompt) + len(self.said)
+
+    @property
     def done(self)->bool: "Whether it has been answered, or has failed."; return self._future.done()
 
     @property
@@ -125,6 +128,23 @@ class Request:
         timings = dict(waited=(self.began or now) - self.asked, first=(self.first or now) - self.asked, total=now - self.asked)
         logits = torch.stack([s.logits for s in self.said]) if self.sampling.keep_logits and self.said else None
         return Generation(self.decode(self.tokens) if text is None else text, self.tokens, sure[:, 0], sure[:, 1], sure[:, 2], self.identity, finish, self.prompt, timings, logits)
+
+    def cut(self)->Generation|None:
+        "What there is of its answer, if it was taken back or is late."
+        return self.answer('cancelled' if self.cancelled else 'deadline') if self.cancelled or self.late else None
+
+    def hear(self,
+        said:Said,
+        stops:Collection[int], # Tokens that end an answer and are no part of it
+    )->Generation|Exception|None:
+        "Take in one token; the answer if this was its end. Called by the engine."
+        if said.logprob != said.logprob: return EngineError('The model said NaN.', 'Look at the adapters of this request.')
+        if said.token in stops: return self.answer('stop')
+        self.add(said)
+        if self.sampling.stop:
+            text = self.decode(self.tokens)
+            if found := [text.index(s) for s in self.sampling.stop if s in text]: return self.answer('stop', text[:min(found)])
+        return self.answer('length') if len(self.said) == self.sampling.max_new_tokens else self.cut()
 
     def finish(self, answer:Generation|Exception)->None:
         "The end; called by the engine. A second end changes nothing."

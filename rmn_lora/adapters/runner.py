@@ -6,7 +6,7 @@
 __all__ = ['CHUNK', 'Row', 'Runner']
 
 # %% ../../nbs/35d_adapters.runner.ipynb #baf7e548
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 import torch
@@ -29,15 +29,16 @@ class Row:
     def text(self)->list[int]: "All its tokens."; return self.request.prompt + self.request.tokens
 
     @property
-    def length(self)->int: "How many of them are in its slot after the next step."; return len(self.request.prompt) + len(self.request.said)
+    def length(self)->int: "How many of them are in its slot after the next step."; return self.request.length
 
 # %% ../../nbs/35d_adapters.runner.ipynb #9ffe82bd
-CHUNK = 2048 # tokens that are read at once
+CHUNK = dict(cpu=512, cuda=2048) # tokens that are read at once: so few that nobody waits long for others, so many that it takes no longer
 
 class Runner:
     "Computes for the rows of an engine."
     def __init__(self, base:Base, bank:Bank, rows:int, width:int):
         self.base, self.bank, self.slots = base, bank, Slots(base, rows, width)
+        self.rows, self.chunk = list[Row](), CHUNK.get(base.device.type, 2048) # under way, in the order of their slots
         self._window = self._sliding(base.model.config)
         self._planned:tuple[list[Any], Plan|None] = [], None
         self.steps = Steps(base, bank, self.slots, self._seen) if base.device.type == 'cuda' else None
@@ -62,29 +63,58 @@ class Runner:
         with self.bank.using(self._plan(rows, steps)):
             return self.base.model(input_ids=ids, position_ids=positions, attention_mask=mask, past_key_values=self.slots, use_cache=True, logits_to_keep=keep).logits
 
+    def batch(self,
+        ready:Sequence[Row],
+    )->list[Row]: # As many as are read at once; one alone if a batch around it has failed
+        "The first, and of the others first those that want the same as it."
+        if not ready or ready[0].alone: return [*ready[:1]]
+        others = sorted((row for row in ready[1:] if not row.alone), key=lambda row: (row.mix != ready[0].mix, [s.pages for s in row.mix or ()]))
+        batch, width = [ready[0]], ready[0].length
+        for row in others:
+            if (len(batch) + 1)*(width := max(width, row.length)) > self.chunk: break
+            batch.append(row)
+        return batch
+
     @torch.inference_mode()
     def read(self,
-        rows:Sequence[Row], # Fewer than `CHUNK` tokens together, or one row
-        low:int, # Where their slots begin
+        rows:Sequence[Row], # Fewer than `chunk` tokens together, or one row
     )->list[Said]: # What each says first
-        "Read rows from their beginning."
+        "Read rows from their beginning; then they are under way, too."
         texts, device = [r.text for r in rows], self.base.device
         width, ends = max(map(len, texts)), torch.tensor([len(t) - 1 for t in texts], device=device)
         ids = torch.tensor([t + [0]*(width - len(t)) for t in texts], device=device)
         at, which = ends.unique(return_inverse=True)
-        for start in range(0, width, CHUNK):
-            part = ids[:, start:start + CHUNK]
-            self.slots.fill(low, low + len(rows), start)
+        for start in range(0, width, self.chunk):
+            part = ids[:, start:start + self.chunk]
+            self.slots.fill(len(self.rows), len(self.rows) + len(rows), start)
             positions = torch.arange(start, start + part.shape[1], device=device)
-            keep = at if width <= CHUNK else at.clamp(max=start + part.shape[1] - 1) - start
+            keep = at if width <= self.chunk else at.clamp(max=start + part.shape[1] - 1) - start
             logits = self._logits(rows, part, positions[None].expand(len(rows), -1), self._causal(positions), 1, keep)
-        return self._said(rows, logits[torch.arange(len(rows), device=device), which])
+        said = self._said(rows, logits[torch.arange(len(rows), device=device), which])
+        self.rows += rows
+        return said
 
     def _causal(self, positions):
         "Masks of prompts; None lets the model make its own, which is quicker."
         if self._window is None and positions[0] == 0: return None
         back = positions[:, None] - torch.arange(int(positions[-1]) + 1, device=positions.device)
         return self._masks((back >= 0)[None, None], back)
+
+    @torch.inference_mode()
+    def first(self,
+        rows:Sequence[Row], # Some of those under way
+    )->list[Row]: # The same in the order of their slots
+        "Let these lie in the first slots."
+        n, chosen = len(rows), set(rows)
+        others, back = [i for i in range(n) if self.rows[i] not in chosen], [i for i in range(n, len(self.rows)) if self.rows[i] in chosen]
+        for i, j in zip(others, back):
+            self.slots.swap(i, j, max(self.rows[i].length, self.rows[j].length))
+            self.rows[i], self.rows[j] = self.rows[j], self.rows[i]
+        return self.rows[:n]
+
+    def leave(self, gone:Collection[Row])->None:
+        "Some are under way no more."
+        if gone: self.rows = self.first([row for row in self.rows if row not in gone])
 
     @torch.inference_mode()
     def step(self,

@@ -57,9 +57,11 @@ class Slots(Cache):
         keys[self._rows, :, self._places], values[self._rows, :, self._places] = key_states[:, :, 0], value_states[:, :, 0]
         return keys[:len(self._rows), :, :self._longest], values[:len(self._rows), :, :self._longest]
 
-    def move(self, source:int, target:int, length:int)->None:
-        "Put a row in another's place."
-        for t in (*self.keys, *self.values): t[target, :, :length] = t[source, :, :length]
+    def swap(self, one:int, other:int, length:int)->None:
+        "Let two rows change places; neither is longer than `length`."
+        for t in (*self.keys, *self.values):
+            held = t[one, :, :length].clone()
+            t[one, :, :length], t[other, :, :length] = t[other, :, :length], held
 
     def get_seq_length(self, layer_idx:int=0)->int: return 0 # positions and masks are given with every call
     def get_query_offset(self, layer_idx:int=0)->int: return 0

@@ -94,7 +94,7 @@ def test_a_step_waits_for_the_device_once(checkpoint, tmp_path, fill):
     runner, bank = (engine := Engine(Residency(manager, 6*page_bytes(manager.base), 10**8, 3600.), rows=4)).loop._runner, engine.residency.bank
     slot = bank.load(bank.lay_out(random_factors(manager.base, 4, 1)))
     rows = [Row(Request([5, 6, 7], None, {}), mix) for mix in ({slot: 1.}, {}, {slot: .5})]
-    for row, said in zip(rows, runner.read(rows, 0)): row.request.add(said)
+    for row, said in zip(rows, runner.read(rows)): row.request.add(said)
     for row, said in zip(rows, runner.step(rows)): row.request.add(said)
     with torch.profiler.profile(activities=list(torch.profiler.supported_activities())) as found: runner.step(rows)
     waits = {e.key: e.count for e in found.key_averages() if e.key in ('cudaStreamSynchronize', 'cudaDeviceSynchronize', 'aten::_local_scalar_dense')}

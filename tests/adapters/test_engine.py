@@ -21,7 +21,7 @@ from rmn_lora.adapters.fixed import Steps, doubled
 from rmn_lora.adapters.manager import AdapterManager
 from rmn_lora.adapters.request import Request, Said, Sampling
 from rmn_lora.adapters.residency import Residency
-from rmn_lora.adapters.waiting import MANY, PART, Shares, WaitingRoom
+from rmn_lora.adapters.waiting import MANY, RATE, SAVED, Allowances, WaitingRoom
 from rmn_lora.errors import AdapterError, BaseModelError, EngineError
 
 PROMPTS = ['spend?', 'clicks and sales of the campaign on that date?', 'sales', 'x', 'product product product date']
@@ -55,7 +55,7 @@ def rests(engine):
     "Nothing is under way, and no adapter is held."
     until = time.monotonic() + 20
     while engine.stats() | dict(tokens=0, deaths=0, attention=0) != dict(waiting=0, loading=0, running=0, tokens=0, deaths=0, attention=0) and time.monotonic() < until: time.sleep(.01)
-    assert (engine.loop._live, engine.loop._rows, engine.loop._ready, len(engine.loop._waiting)) == (set(), [], [], 0)
+    assert (engine.loop._live, engine.loop._runner.rows, engine.loop._ready, len(engine.loop._waiting)) == (set(), [], [], 0)
     assert all(e.users == 0 for e in engine.residency.slots._entries.values())
 
 
@@ -400,31 +400,82 @@ def test_tenants_without_number_are_not_all_remembered():
     assert len(room._served) <= MANY + 1
 
 
-def test_who_takes_the_time_waits_and_is_not_left_out():
+def test_who_takes_the_time_rests_and_is_not_left_out():
     now = [0.]
-    shares, prompt = Shares(lambda: now[0]), Request([0]*10, None, {}, tenant='heavy')
-    for tenant in ('heavy', *'abcd'): shares.come(tenant)
-    for _ in range(40): shares.read([prompt], .2)
+    allowances, prompt = Allowances(lambda: now[0]), Request([0]*10, None, {}, tenant='heavy')
+    for tenant in ('heavy', *'abcd'): allowances.come(tenant)
+    for _ in range(40): allowances.read([prompt], .2)
     came = []
-    for i in range(2000): # each of .1 seconds, in which a prompt of .2 could be let in
+    for i in range(4000): # each of .1 seconds, in which a prompt of .2 could be let in
         now[0] += .1
-        if shares.may('heavy'):
-            shares.let_in(prompt)
+        if 'heavy' not in allowances.over():
+            allowances.let_in(prompt)
             came.append(i)
-        assert shares.may('a')
-    assert .8*PART <= .2*len(came)/200 <= 1.2*PART
+        assert allowances.over() <= {'heavy'}
+    assert SAVED/.2 <= next(k for k, i in enumerate(came) if i > k) <= 2*SAVED/.2, 'what it had saved'
+    assert .8*RATE <= .2*sum(i > 2000 for i in came)/200 <= 1.2*RATE
     assert max(b - a for a, b in zip(came, came[1:])) < 50, 'never for long'
-    for _ in range(5): shares.let_in(prompt)
-    assert not shares.may('heavy')
-    for tenant in 'abcd': shares.go(tenant)
-    assert shares.may('heavy')
+    for _ in range(5): allowances.let_in(prompt)
+    assert allowances.over() == {'heavy'}
+    for tenant in 'abcd': allowances.go(tenant)
+    assert not allowances.over()
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=12))
+def test_some_tenant_never_rests(took):
+    "Nor does whoever has something left, nor anybody where all took alike."
+    allowances = Allowances(lambda: 0.)
+    for i, x in enumerate(took):
+        allowances.come(str(i))
+        allowances._charge(str(i), x)
+    over = allowances.over()
+    assert len(over) < len(took) and all(took[int(t)] > SAVED for t in over)
+    if max(took) <= min(took) + .5: assert not over
+
+
+@pytest.mark.parametrize('seed', range(6))
+def test_rows_that_rest_and_rows_that_are_given_up(engine, stacks, seed, monkeypatch):
+    "Whoever rests, whenever: each says what it says alone, in the end, and whoever takes a request back meanwhile has what was said."
+    rng, put_out = random.Random(seed), []
+    asked = [dict(prompt=rng.choice(PROMPTS)*rng.randint(1, 3), composition=rng.choice([*stacks, None]), max_new_tokens=rng.randint(2, 24), tenant=rng.choice('abc'), temperature=rng.choice((0., .8)), seed=7) for _ in range(30)]
+    give_up = engine.loop._put_out
+    monkeypatch.setattr(engine.loop, '_put_out', lambda row: (put_out.append(len(row.request.said)), give_up(row)))
+    monkeypatch.setattr(engine.loop._allowances, 'over', lambda: set(rng.sample('abc', rng.randint(0, 3))))
+    requests = [engine.submit(**a) for a in asked]
+    time.sleep(.05)
+    for r in requests[::7]: r.cancel()
+    answers = [right(engine, r) for r in requests]
+    monkeypatch.undo()
+    assert any(put_out), 'some had said something'
+    for a, made in zip(answers, asked):
+        alone = engine.submit(**made).result(60)
+        assert a.tokens == alone.tokens[:len(a.tokens)] and (a.finish == 'cancelled' or a.tokens == alone.tokens)
+
+
+def test_a_tenant_that_took_too_much_gives_way(engine, stacks):
+    "With all rows taken: its rows do not go on while the other's does, one of them is given up, and their deadlines are kept."
+    allowances = engine.loop._allowances
+    loud = [engine.submit(PROMPTS[1], stacks[i % 3], tenant='loud', max_new_tokens=60, deadline=30.) for i in range(engine.loop.rows)]
+    while not all(r.said for r in loud): time.sleep(.001)
+    loud[1].deadline = time.monotonic() - loud[1].asked + .02
+    with engine.loop._change: allowances._left['loud'] = (-1e9, time.monotonic())
+    quiet = engine.submit(PROMPTS[0], stacks[1], tenant='quiet', max_new_tokens=100)
+    while not quiet.said: time.sleep(.001)
+    before = [len(r.said) for r in loud]
+    assert right(engine, quiet).finish in ('length', 'stop')
+    after = [len(r.said) for r in loud]
+    with engine.loop._change: allowances._left = {}
+    assert sum(after) - sum(before) <= 2*len(loud), 'they go on when it has ended'
+    answers = [right(engine, r) for r in loud]
+    assert [a.finish for a in answers].count('deadline') == 1 and answers[1].finish == 'deadline'
+    assert loud[1].asked + answers[1].timings['total'] < quiet.asked + quiet.result().timings['total'], 'although it rested'
 
 
 def test_an_engine_with_nothing_to_do_turns_nobody_away(engine, stacks):
     "Not even where all have had more than their part."
-    engine.loop._shares._took = dict.fromkeys('ab', (1e9, time.monotonic()))
+    engine.loop._allowances._left = dict.fromkeys('ab', (-1e9, time.monotonic()))
     for r in [engine.submit('x', stacks[0], tenant=t, max_new_tokens=2) for t in 'abab']: assert right(engine, r)
-    engine.loop._shares._took = {}
+    engine.loop._allowances._left = {}
 
 
 def test_priorities_are_among_ones_own():
@@ -466,7 +517,7 @@ def fix(engine):
 
 @pytest.mark.parametrize('fixed', [False, True], ids=['', 'fixed'])
 @pytest.mark.parametrize('name,make', list(families()), ids=lambda x: x if isinstance(x, str) else '')
-def test_as_transformers_generates(fixed, name, make, checkpoint, tmp_path, make_adapter, monkeypatch):
+def test_as_transformers_generates(fixed, name, make, checkpoint, tmp_path, make_adapter):
     import shutil
     torch.manual_seed(0)
     make().save_pretrained(tmp_path/'base')
@@ -475,8 +526,8 @@ def test_as_transformers_generates(fixed, name, make, checkpoint, tmp_path, make
     base = manager.base
     v = manager.store.publish(make_adapter(base, tmp_path/'a', target_modules='all-linear', std=.05), 'a', 'task', base=base)
     engine = Engine(Residency(manager, 10**7, 10**7, 3600.), rows=4)
+    engine.loop._runner.chunk = 16
     if fixed: fix(engine)
-    monkeypatch.setattr(runner_module, 'CHUNK', 16)
     requests = [engine.submit(p*3, compose(base, [v]) if i % 2 else None, max_new_tokens=20) for i, p in enumerate(PROMPTS)]
     for i, (p, r) in enumerate(zip(PROMPTS, requests)):
         answer = right(engine, r)
