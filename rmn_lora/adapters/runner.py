@@ -66,11 +66,10 @@ class Runner:
     def batch(self,
         ready:Sequence[Row],
     )->list[Row]: # As many as are read at once; one alone if a batch around it has failed
-        "The first, and of the others first those that want the same as it."
+        "The first, and those nearest to it in length, so that little is padded."
         if not ready or ready[0].alone: return [*ready[:1]]
-        others = sorted((row for row in ready[1:] if not row.alone), key=lambda row: (row.mix != ready[0].mix, [s.pages for s in row.mix or ()]))
         batch, width = [ready[0]], ready[0].length
-        for row in others:
+        for row in sorted((row for row in ready[1:] if not row.alone), key=lambda row: (abs(row.length - ready[0].length), [s.pages for s in row.mix or ()])):
             if (len(batch) + 1)*(width := max(width, row.length)) > self.chunk: break
             batch.append(row)
         return batch

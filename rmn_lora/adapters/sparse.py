@@ -23,7 +23,7 @@ class Sparse:
         self.weight = torch.stack([scale[w, p] for p, w in enumerate(torch.tensor(filled))])[:, :, None, None, None]
         self.spare = None if all(len(r) == self.most for r in per_row) else self.wide - 1
         places = [[p*self.wide + at for p, at in r] + [self.wide - 1]*(self.most - len(r)) for r in per_row]
-        self.where = torch.tensor(places).T.contiguous()
+        self.where = torch.tensor(places).T.contiguous().unbind()
 
     @classmethod
     def of(cls, wanted:list[list[float]], scale:torch.Tensor)->'Sparse|None':
