@@ -6,7 +6,7 @@
 __all__ = ['MANY', 'RATE', 'SAVED', 'DEBT', 'FEW', 'WaitingRoom', 'Allowances']
 
 # %% ../../nbs/35a_adapters.waiting.ipynb #56e2acee
-import heapq, itertools, math, time
+import heapq, itertools, time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from .request import Request
