@@ -234,10 +234,13 @@ class Bank:
         steps:int=STEPS,
     )->Iterator[None]:
         "Let the model compute with the adapters that each row wants, in this thread, for the length of a `with` block."
-        token = _PLAN.set(rows if rows is None or isinstance(rows, Plan) else self.plan(rows, steps))
+        plan = rows if rows is None or isinstance(rows, Plan) else self.plan(rows, steps)
+        if plan and not self._hooks: raise AdapterError('This bank is closed, and the base would answer alone.', 'Make another one.')
+        token = _PLAN.set(plan)
         try: yield
         finally: _PLAN.reset(token)
 
     def close(self)->None:
         "Take the hooks off the base."
         for h in self._hooks: h.remove()
+        self._hooks.clear()

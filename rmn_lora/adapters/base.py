@@ -170,7 +170,7 @@ class Base:
     )->list: # Token ids of each, up to where the answer begins; raises `BaseModelError` if one is too long
         "Prompts in the model's own chat form."
         for p in prompts:
-            if not (isinstance(p,str) or isinstance(p,list) and p and all(isinstance(m,dict) and isinstance(m.get('role'),str) and 'content' in m for m in p)): raise BaseModelError(
+            if not (isinstance(p,str) or isinstance(p,list) and p and all(isinstance(m,dict) and isinstance(m.get('role'),str) and isinstance(m.get('content'),(str,list)) for m in p)): raise BaseModelError(
                 f'A prompt is {str(p)[:80]!r}.', "Give a text, or a list of messages {'role': …, 'content': …}.")
         chats = [[{'role':'user','content':p}] if isinstance(p,str) else p for p in prompts]
         texts = [self.tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in chats]

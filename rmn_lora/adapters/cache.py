@@ -75,9 +75,10 @@ class CompositionCache:
     def take(self,
         wanted:Sequence[Wanted], # Each key once
         timeout:float=60., # Seconds to wait for room
+        still:Callable[[], bool]=lambda: True, # Whether somebody still waits for them; asked while there is no room
     )->list[Any]: # Their values, in use until they are given back; raises `AdapterError`, or what `make` raises
         "All of these, made where they are missing."
-        entries, missing = self._admit(wanted, timeout)
+        entries, missing = self._admit(wanted, timeout, still)
         error:BaseException|None = None
         try:
             for w in missing: error = self._make(w, entries[w.key], error)
@@ -97,13 +98,14 @@ class CompositionCache:
             for e in entries: e.users -= 1
             self._change.notify_all()
 
-    def _admit(self, wanted, timeout):
+    def _admit(self, wanted, timeout, still):
         "An entry for each, taken; and those that have to be made."
         until = time.monotonic() + timeout
         with self._change:
             self._expire()
             while not self._room_for(wanted):
-                if not self._change.wait(until - time.monotonic()): raise AdapterError(
+                if not still(): raise AdapterError('Nobody waits for this any longer.', 'Ask for it again.')
+                if not self._change.wait(min(.05, until - time.monotonic())) and time.monotonic() > until: raise AdapterError(
                     f'There was no room for {sum(w.nbytes for w in wanted):,} bytes within {timeout:g} seconds: {self!r} is in use.', 'Ask again later, or give it more bytes.')
             missing = [w for w in wanted if w.key not in self._entries]
             for w in missing:

@@ -104,6 +104,7 @@ def compose(
     "Say which adapters shall answer together."
     if strategy not in STRATEGIES: raise AdapterError(f'The strategy is {strategy!r}.', f'Use one of {", ".join(STRATEGIES)}.')
     if not versions: raise AdapterError('A composition of no adapters is the base itself.', 'Name at least one adapter, or ask the base.')
+    if odd := [v for v in versions if not isinstance(v, AdapterVersion)]: raise AdapterError(f'{odd[0]!r} is no version of an adapter.', 'Ask the store for it: store.resolve(name).')
     parts = [Part(v.id, v.version, v.kind, w) for v, w in zip(versions, _weights(strategy, len(versions), weights))]
     for p in parts:
         if (same := [q.id for q in parts if q.version == p.version])[1:]: raise AdapterError(f'{" and ".join(map(repr, same))} are one and the same adapter.', 'Name it once; with composition_strategy=\'weighted\' it can count more.')

@@ -6,6 +6,7 @@
 __all__ = ['Verdict', 'Engine']
 
 # %% ../../nbs/35f_adapters.engine.ipynb #749150a2
+import atexit, weakref
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from ..errors import EngineError
 class Verdict(NamedTuple):
     "Whether an answer was said by the adapters that it names."
     right:bool
-    worst:float # The largest difference of a token's log-probability, in nats
+    worst:float # The largest difference of a token's log-probability, in nats; infinite if its text is not that of its tokens
 
 # %% ../../nbs/35f_adapters.engine.ipynb #fa06bba4
 class Engine:
@@ -32,39 +33,61 @@ class Engine:
         waiting:int=1024, # Requests that may wait beside them
         kv_bytes:int=10**9, # For the keys and values of those under way
     ): # Raises `EngineError`
+        for name, n in dict(rows=rows, waiting=waiting).items():
+            if type(n) is not int or n < 1: raise EngineError(f'{name} is {n!r}.', 'It has to be an int from 1.')
         self.residency, self.base = residency, residency.manager.base
         self.width = int(min(self.base.limit, kv_bytes//(rows*token_bytes(self.base))))
         if self.width < 2: raise EngineError(f'{kv_bytes:,} bytes do not hold {rows} requests: a token takes {token_bytes(self.base):,}.', 'Give more bytes, or take fewer requests at once.')
+        self._decode = partial(self.base.tokenizer.decode, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         self.loop = Loop(residency, rows, self.width, waiting)
+        _OPEN.add(self)
 
+    def __enter__(self)->'Engine': return self
+    def __exit__(self, *error:Any)->None: self.close()
     def __repr__(self)->str: return f'Engine({self.base!r}, {self.loop.rows} rows of {self.width} tokens)'
 
     def submit(self,
         prompt:list|str, # Messages [{'role','content'}], or a string for a single user message
         composition:Composition|None=None, # None: the base alone
-        identity:dict|None=None, # What the answer says about where it came from; None: the composition's own record
+        identity:dict|None=None, # What the answer says about where it came from, beside the composition's own record
         tenant:str='default', # Who asks
         priority:float=0., # The highest of a tenant's goes first
         deadline:float|None=None, # Seconds after which the answer is cut off
         **sampling:Any, # As `Sampling` takes it
-    )->Request: # Raises `EngineError`, `BaseModelError`
-        "Ask. What is wrong with a request is said here, and reaches no batch."
+    )->Request: # Raises `EngineError`, `AdapterError`, `BaseModelError`
+        "Ask. What can be known to be wrong with a request is said here, and reaches no batch."
         rule, ids = Sampling.of(**sampling), self.base.encode([prompt])[0]
         if not 0 < len(ids) < self.width: raise EngineError(f'A prompt has {len(ids)} tokens; this engine reads from 1 to {self.width - 1}.', 'Shorten the prompt, or give the engine more room for keys and values.')
-        if composition and composition.base != self.base.digest: raise EngineError(f'The composition is for base {composition.base[:19]}…, and this is {self.base.digest[:19]}….', 'Compose it for this base.')
+        if composition is not None: self._check(composition)
         rule = replace(rule, max_new_tokens=min(rule.max_new_tokens, self.width - len(ids)))
-        record = identity or (composition.record if composition else dict(base=self.base.digest, adapters=[]))
-        request = Request(ids, composition, record, rule, tenant, priority, deadline, partial(self.base.tokenizer.decode, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        record = composition.record if composition else dict(base=self.base.digest, adapters=[])
+        if odd := [k for k, v in (identity or {}).items() if record.get(k, v) != v]: raise EngineError(f'identity says another {odd[0]} than the composition.', 'Leave out what the composition says itself.')
+        request = Request(ids, composition, record | (identity or {}), rule, tenant, priority, deadline, self._decode)
         self.loop.add(request)
         return request
+
+    def _check(self, composition):
+        if not isinstance(composition, Composition): raise EngineError(f'composition is {composition!r}.', 'Make one with `compose`; a composed model is asked by its own `submit`.')
+        if composition.base != self.base.digest: raise EngineError(f'The composition is for base {composition.base[:19]}…, and this is {self.base.digest[:19]}….', 'Compose it for this base.')
+        needed, bank = sum(w.nbytes for w, _ in self.residency.needs(composition)), self.residency.slots.max_bytes
+        if needed > bank: raise EngineError(f'These adapters take {needed:,} bytes, and the bank has {bank:,}.', 'Give it more bytes (composition.bank_mb), or compose fewer adapters.')
 
     def stats(self)->dict[str, Any]: "Requests waiting, loading and under way, tokens said, times that the loop died; and the attention that is used."; return self.loop.stats() | dict(attention=self.base.model.config._attn_implementation)
 
     def close(self)->None: "End what is under way, as if everybody had cancelled, and stop."; self.loop.close()
 
-    def verify(self, answer:Generation)->Verdict: # Raises `AdapterError` if its adapters are no longer there
-        "Let the model read an answer in one go, under the adapters that it names: was it said by these?"
-        composition = Composition.of(answer.identity) if answer.identity['adapters'] else None
+    def verify(self, answer:Generation)->Verdict: # Raises `EngineError` if it is another base's, `AdapterError` if its adapters are no longer there
+        "Let the model read an answer in one go, under the adapters that it names: was it said by these? One of no tokens says nothing, and is right."
+        if (base := answer.identity['base']) != self.base.digest: raise EngineError(f'The answer is of base {base[:19]}…, and this is {self.base.digest[:19]}….', 'Ask an engine over that base.')
+        composition, text = Composition.of(answer.identity) if answer.identity['adapters'] else None, self._decode(answer.tokens)
+        whole = len(answer.tokens) == len(answer.logprobs) and (text == answer.text or answer.finish == 'stop' and text.startswith(answer.text))
         with self.base.gate.answering(), self.residency.lease([composition]) as rows, self.residency.bank.using(rows): logits = forced(self.base, answer.prompt, answer.tokens)
-        worst = float((likelihoods(logits, answer.tokens) - answer.logprobs).abs().max()) if answer.tokens else 0.
+        worst = float((likelihoods(logits, answer.tokens) - answer.logprobs).abs().max()) if whole and answer.tokens else 0. if whole else float('inf')
         return Verdict(worst <= (1e-4 if self.base.dtype == 'fp32' else .25), worst)
+
+_OPEN = weakref.WeakSet[Engine]()
+
+@atexit.register
+def _close_all():
+    "Python must not end while a thread computes."
+    for engine in [*_OPEN]: engine.close()

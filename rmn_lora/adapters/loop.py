@@ -119,11 +119,11 @@ class Loop:
             self._bring_in(r)
 
     def _sweep(self):
-        "Who no longer waits, at the door or in a row that does not go on."
+        "Who no longer waits: at the door, for adapters, or in a row that does not go on."
         self._swept = time.monotonic()
-        for r in [*self._waiting]:
+        for r in [*self._waiting, *self._loading]:
             if answer := r.cut():
-                self._waiting.remove(r)
+                self._loading.discard(r) if r in self._loading else self._waiting.remove(r)
                 self._finish(r, answer)
         for row in self._runner.rows:
             if answer := row.request.cut(): self._end(row, answer)
@@ -158,7 +158,7 @@ class Loop:
             self._ready.append(Row(r, mix))
             return
         self._loading.add(r)
-        self._loader.ask(partial(self.residency.take, r.composition), callback=partial(self._brought, r))
+        self._loader.ask(partial(self.residency.take, r.composition, still=lambda: r in self._loading), callback=partial(self._brought, r))
 
     def _brought(self, r, id, found):
         "Called when a request's adapters are there, or cannot be."

@@ -32,9 +32,9 @@ class Sampling:
     def __post_init__(self):
         def whole(x, least): return type(x) is int and x >= least
         def number(x): return isinstance(x, (int, float)) and not isinstance(x, bool)
-        good = dict(max_new_tokens=(whole(self.max_new_tokens, 1), 'a whole number from 1'), temperature=(number(self.temperature) and (self.temperature == 0 or .001 <= self.temperature <= 1000), '0, or from .001 to 1000'),
-            top_k=(whole(self.top_k, 0), 'a whole number, 0 for all'), top_p=(number(self.top_p) and 0 < self.top_p <= 1, 'above 0, and at most 1'), seed=(whole(self.seed, 0) and self.seed < 2**63, 'a whole number from 0 to below 2**63'),
-            stop=(isinstance(self.stop, tuple) and all(isinstance(s, str) and s for s in self.stop), 'a tuple of texts'), keep_logits=(isinstance(self.keep_logits, bool), 'True or False'))
+        good = dict(max_new_tokens=(whole(self.max_new_tokens, 1), 'an int from 1'), temperature=(number(self.temperature) and (self.temperature == 0 or .001 <= self.temperature <= 1000), 'a float or int: 0, or from .001 to 1000'),
+            top_k=(whole(self.top_k, 0), 'an int, 0 for all'), top_p=(number(self.top_p) and 0 < self.top_p <= 1, 'a float above 0, and at most 1'), seed=(whole(self.seed, 0) and self.seed < 2**63, 'an int from 0 to below 2**63'),
+            stop=(isinstance(self.stop, tuple) and all(isinstance(s, str) and s for s in self.stop), 'a text or several, and none of them empty'), keep_logits=(isinstance(self.keep_logits, bool), 'True or False'))
         for name, (fine, what) in good.items():
             if not fine: raise EngineError(f'{name} is {getattr(self, name)!r}.', f'It has to be {what}.')
 
@@ -74,7 +74,7 @@ class Request:
     def __post_init__(self):
         if not isinstance(self.tenant, str): raise EngineError(f'tenant is {self.tenant!r}.', 'It has to be a text.')
         if not (isinstance(self.priority, (int, float)) and math.isfinite(self.priority)): raise EngineError(f'priority is {self.priority!r}.', 'It has to be a number.')
-        if self.deadline is not None and not (isinstance(self.deadline, (int, float)) and self.deadline > 0): raise EngineError(f'deadline is {self.deadline!r}.', 'Give seconds above 0, or None.')
+        if self.deadline is not None and not (isinstance(self.deadline, (int, float)) and not isinstance(self.deadline, bool) and self.deadline > 0): raise EngineError(f'deadline is {self.deadline!r}.', 'Give seconds above 0, or None.')
         self.said:list[Said] = []
         self.asked, self.began, self.first = time.monotonic(), 0., 0.
         self.cancelled = False

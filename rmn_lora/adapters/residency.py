@@ -6,7 +6,7 @@
 __all__ = ['Residency']
 
 # %% ../../nbs/34b_adapters.residency.ipynb #9961b29c
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from .bank import Bank, Slot, page_bytes, pages_for
@@ -85,10 +85,11 @@ class Residency:
     def take(self,
         composition:Composition,
         timeout:float=60., # Seconds to wait for room
+        still:Callable[[], bool]=lambda: True, # Whether somebody still waits for it
     )->Mapping[Slot, float]: # How much of which slot; raises `AdapterError`
         "Keep a composition in the bank until it is given back."
         needs = self.needs(composition)
-        slots = self.slots.take([w for w, _ in needs], timeout)
+        slots = self.slots.take([w for w, _ in needs], timeout, still)
         return {slot: weight for slot, (_, weight) in zip(slots, needs)}
 
     def hold(self,

@@ -8,6 +8,7 @@ __all__ = ['KINDS', 'adapter_version', 'AdapterVersion', 'verified', 'AdapterSto
 # %% ../../nbs/31_adapters.store.ipynb #6d926f6a
 import hashlib,json,os,re,shutil,tempfile,time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass,field
 from difflib import get_close_matches
 from importlib import resources
@@ -140,7 +141,8 @@ class AdapterStore:
     def _sweep(self):
         "Remove what publishers that were killed have left behind, an hour ago or longer."
         for p in self.root.glob('.incoming-*'):
-            if time.time()-p.stat().st_mtime>3600: shutil.rmtree(p, ignore_errors=True)
+            with suppress(FileNotFoundError): # another publisher has just given it its name
+                if time.time()-p.stat().st_mtime>3600: shutil.rmtree(p, ignore_errors=True)
 
     def alias(self,
         name:str, # What people will ask for

@@ -6,7 +6,7 @@
 __all__ = ['Worker']
 
 # %% ../../nbs/34d_adapters.worker.ipynb #696de94f
-import itertools, logging, queue, threading, uuid
+import atexit, itertools, logging, queue, threading, uuid, weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +27,7 @@ class Worker:
         self._queue:queue.PriorityQueue[_Request] = queue.PriorityQueue()
         self._number, self._waiting, self._lock = itertools.count(), dict[str, _Request](), threading.Lock()
         self._thread:threading.Thread|None = None
+        _ALL.add(self)
 
     def ask(self,
         make:Callable[[], Any], # What to make
@@ -69,3 +70,10 @@ class Worker:
             self._waiting.clear()
             if thread is not None: self._queue.put(_Request((-float('inf'), -1), '', None, None))
         if thread not in (None, threading.current_thread()): thread.join()
+
+_ALL = weakref.WeakSet[Worker]()
+
+@atexit.register
+def _stop_all():
+    "Python must not end while a thread computes."
+    for worker in [*_ALL]: worker.stop()

@@ -3,6 +3,8 @@ import asyncio
 import ctypes
 import gc
 import random
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -93,6 +95,15 @@ def test_a_wrong_adapter_is_caught(engine, stacks):
     with pytest.raises(AdapterError, match='was changed'): Composition.of(stacks[1].record | dict(strategy='weighted', adapters=stacks[0].record['adapters']))
 
 
+def test_a_forged_answer_is_caught(engine, stacks):
+    a = right(engine, engine.submit(PROMPTS[1], stacks[0], identity=dict(asked_by='me'), max_new_tokens=6))
+    assert a.identity == stacks[0].record | dict(asked_by='me')
+    for forged in (replace(a, text='forged'), replace(a, text=a.text[:-1], finish='length'), replace(a, tokens=a.tokens[:-1]), replace(a, logprobs=a.logprobs[1:])): assert engine.verify(forged) == (False, float('inf'))
+    other = Composition('sha256:nobody', stacks[0].parts)
+    for identity in (other.record, dict(base='sha256:other', adapters=[])):
+        with pytest.raises(EngineError, match='is of base sha256:'): engine.verify(replace(a, identity=identity))
+
+
 def test_what_is_measured_of_each_token(engine, stacks):
     answer = engine.submit(PROMPTS[1], stacks[2], max_new_tokens=10, keep_logits=True).result(60)
     p = answer.logits.double().softmax(-1)
@@ -160,13 +171,14 @@ async def _close(reading, loop):
 
 @pytest.mark.parametrize('options,why', [(dict(num_beams=2), 'takes no num_beams'), (dict(temperature=-1.), 'temperature'), (dict(temperature=float('nan')), 'temperature'), (dict(temperature=1e-9), 'temperature'), (dict(temperature='hot'), 'temperature'),
     (dict(top_k=-1), 'top_k'), (dict(top_k=2.5), 'top_k'), (dict(top_p=0.), 'top_p'), (dict(top_p=1.5), 'top_p'), (dict(seed=-1), 'seed'), (dict(seed=2**63), 'seed'), (dict(max_new_tokens=0), 'max_new_tokens'), (dict(max_new_tokens=True), 'max_new_tokens'),
-    (dict(stop=['']), 'stop'), (dict(stop=[5]), 'stop'), (dict(stop=7), 'stop'), (dict(keep_logits=1), 'keep_logits'), (dict(priority='high'), 'priority'), (dict(priority=float('nan')), 'priority'), (dict(deadline=-1), 'deadline'), (dict(tenant=None), 'tenant')])
+    (dict(stop=['']), 'stop'), (dict(stop=[5]), 'stop'), (dict(stop=7), 'stop'), (dict(keep_logits=1), 'keep_logits'), (dict(priority='high'), 'priority'), (dict(priority=float('nan')), 'priority'), (dict(deadline=-1), 'deadline'), (dict(deadline=True), 'deadline'), (dict(tenant=None), 'tenant'),
+    (dict(identity=dict(base='other')), 'another base'), (dict(composition='amazon'), "composition is 'amazon'"), (dict(composition=Composition('sha256:nobody', ())), 'for base sha256:nobody')])
 def test_refused_with_its_name(options, why, engine):
     with pytest.raises(EngineError, match=why): engine.submit('spend?', **options)
 
 
 def test_prompts_that_do_not_fit(engine, stacks, made):
-    for prompt in ([], None, 5, [{'role': 'user'}]):
+    for prompt in ([], None, 5, [{'role': 'user'}], [{'role': 'user', 'content': None}]):
         with pytest.raises((EngineError, BaseModelError)): engine.submit(prompt)
     with pytest.raises(BaseModelError, match='tokens'): engine.submit('spend '*600)
     small = Engine(engine.residency, rows=2, kv_bytes=2*64*made[0].loop._runner.slots.keys[0][0, :, 0].numel()*2*2*4)
@@ -175,6 +187,8 @@ def test_prompts_that_do_not_fit(engine, stacks, made):
     assert len(small.submit('x', max_new_tokens=500).result(60).tokens) <= 64
     small.close()
     with pytest.raises(EngineError, match='do not hold'): Engine(engine.residency, rows=2, kv_bytes=100)
+    for odd in (dict(rows=0), dict(rows=1.5), dict(waiting=0), dict(waiting=-1)):
+        with pytest.raises(EngineError, match=f'{next(iter(odd))} is '): Engine(engine.residency, **odd)
     with pytest.raises(EngineError, match='closed'): small.submit('x')
     with pytest.raises(EngineError, match='is for base'): engine.submit('x', replace(stacks[0], base='sha256:00'))
 
@@ -320,10 +334,61 @@ def wait_for(what, seconds=20):
     return what()
 
 
+def test_taken_back_while_there_is_no_room_for_its_adapters(made, stacks):
+    "It does not wait until there is, and keeps nobody waiting who does."
+    residency = Residency(made[0].residency.manager, 2*made[0].residency.page, 10**8, 3600.)
+    with Engine(residency, rows=4) as engine:
+        hog = engine.submit('x', stacks[1], max_new_tokens=10**6)
+        assert wait_for(lambda: len(hog.said) > 1)
+        late, gone = engine.submit('x', stacks[4], deadline=.1), engine.submit('x', stacks[4], max_new_tokens=3)
+        assert late.result(5).finish == 'deadline' and late.result().timings['total'] < 2
+        gone.cancel()
+        assert gone.result(5).finish == 'cancelled'
+        patient = engine.submit('x', stacks[0], max_new_tokens=3)
+        assert right(engine, patient) and not hog.done, 'its adapter is there'
+        hog.cancel()
+        assert right(engine, engine.submit('x', stacks[4], max_new_tokens=3))
+        rests(engine)
+    residency.bank.close()
+
+
+LEAVING = """
+import sys, time
+from rmn_lora.adapters.engine import Engine
+from rmn_lora.adapters.manager import AdapterManager
+from rmn_lora.adapters.residency import Residency
+engine = Engine(Residency(AdapterManager(*sys.argv[1:], device='cpu'), 10**7, 10**7, 3600.))
+request = engine.submit('x', temperature=5., max_new_tokens=10**6)
+while len(request.said) < 3: time.sleep(.001)
+"""
+
+
+@pytest.mark.parametrize('how,code', [('', 0), ('raise KeyboardInterrupt', 1), ('raise SystemExit(3)', 3)])
+def test_python_ends_while_it_answers(how, code, checkpoint, tmp_path):
+    done = subprocess.run([sys.executable, '-c', LEAVING + how, str(checkpoint), str(tmp_path/'store')], capture_output=True, text=True, timeout=120)
+    assert done.returncode == code and 'terminate called' not in done.stderr, done.stderr
+
+
+def test_a_closed_bank_answers_nothing(made, stacks):
+    residency = Residency(made[0].residency.manager, 10**7, 10**7, 3600.)
+    with Engine(residency, rows=2) as engine:
+        answer, under_way = right(engine, engine.submit('x', stacks[0], max_new_tokens=3)), engine.submit('x', stacks[0], max_new_tokens=10**6)
+        assert wait_for(lambda: len(under_way.said) > 1)
+        residency.bank.close()
+        for ask in (under_way.result, lambda t: engine.submit('x', stacks[0], max_new_tokens=3).result(t)):
+            with pytest.raises(EngineError, match='This bank is closed'): ask(20)
+        with pytest.raises(AdapterError, match='This bank is closed'): engine.verify(answer)
+        assert right(engine, engine.submit('x', max_new_tokens=3))
+
+
 def test_more_adapters_than_the_bank_holds(made, stacks):
     manager = made[0].residency.manager
     residency = Residency(manager, 4*made[0].residency.page, 10**8, 3600.)
     engine = Engine(residency, rows=4)
+    narrow = Engine(tiny := Residency(manager, made[0].residency.page, 10**8, 3600.), rows=1)
+    with pytest.raises(EngineError, match='composition.bank_mb'): narrow.submit('x', stacks[1])
+    narrow.close()
+    tiny.bank.close()
     requests = [engine.submit(PROMPTS[i % 5], stacks[i % 6], max_new_tokens=4) for i in range(24)]
     for r in requests: right(engine, r)
     rests(engine)
