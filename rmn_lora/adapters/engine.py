@@ -15,7 +15,7 @@ from .generation import Generation, forced, likelihoods
 from .loop import Loop
 from .request import Request, Sampling
 from .residency import Residency
-from .slots import token_bytes
+from .slots import longest, token_bytes
 from ..errors import EngineError
 
 # %% ../../nbs/35f_adapters.engine.ipynb #e51044b6
@@ -36,7 +36,7 @@ class Engine:
         for name, n in dict(rows=rows, waiting=waiting).items():
             if type(n) is not int or n < 1: raise EngineError(f'{name} is {n!r}.', 'It has to be an int from 1.')
         self.residency, self.base = residency, residency.manager.base
-        self.width = int(min(self.base.limit, kv_bytes//(rows*token_bytes(self.base))))
+        self.width = int(min(longest(self.base), kv_bytes//(rows*token_bytes(self.base))))
         if self.width < 2: raise EngineError(f'{kv_bytes:,} bytes do not hold {rows} requests: a token takes {token_bytes(self.base):,}.', 'Give more bytes, or take fewer requests at once.')
         self._decode = partial(self.base.tokenizer.decode, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         self.loop = Loop(residency, rows, self.width, waiting)

@@ -35,8 +35,9 @@ class Pages:
         free = set(range(self.pages)) - {p for here in self._at.values() for p in here.pages}
         for old in [s for s in self._at if s not in wanted]:
             if len(free) < len(slot.pages): free |= set(self._at.pop(old).pages)
-        self._at[slot] = Slot(tuple(sorted(free)[:len(slot.pages)]))
-        for here, page in zip(self._at[slot].pages, slot.pages): torch._foreach_copy_(self._views[here], [v for g in self.bank.groups for v in g.views(page, page + 1)])
+        place = Slot(tuple(sorted(free)[:len(slot.pages)]))
+        for here, page in zip(place.pages, slot.pages): torch._foreach_copy_(self._views[here], [v for g in self.bank.groups for v in g.views(page, page + 1)])
+        self._at[slot] = place
 
 # %% ../../nbs/35c_adapters.fixed.ipynb #74a30d93
 class Fixed:
@@ -54,8 +55,8 @@ class Fixed:
 
     def __call__(self, ids:Sequence[int], places:Sequence[int])->torch.Tensor: # (rows given, vocabulary), until the next call
         "The logits of these rows' next tokens."
-        rest = [0]*(self.rows - len(ids))
-        for t, values in ((self._ids, ids), (self._places, places)): t.copy_(torch.tensor([*values, *rest])[:, None], non_blocking=True) # it waits for nothing
+        rest = [self.slots.width - 1]*(self.rows - len(ids)) # rows that rest may lie there; whoever comes so far writes this place itself before it reads it
+        for t, values in ((self._ids, [*ids, *([0]*len(rest))]), (self._places, [*places, *rest])): t.copy_(torch.tensor(values)[:, None], non_blocking=True) # it waits for nothing
         if self.base.device.type != 'cuda': return self._compute()[:len(ids)]
         if self._graph is None: self._record()
         self._graph.replay()

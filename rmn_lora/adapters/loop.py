@@ -43,7 +43,7 @@ class Loop:
         "Let a request in."
         with self._change:
             if self._closed: raise EngineError('This engine is closed.', 'Make a new one.')
-            if gone := self._waiting.put(request): self._finish(gone, EngineError('The waiting room is full, and this tenant has the most in it.', 'Ask again later.'))
+            if gone := self._waiting.put(request, beyond=self._busy() + len(self._waiting) < self.rows + self._waiting.size): self._finish(gone, EngineError('The waiting room is full, and this tenant has the most in it.', 'Ask again later.'))
             self._live.add(request)
             self._allowances.come(request.tenant)
             self._change.notify_all()
@@ -113,9 +113,9 @@ class Loop:
     def _let_in(self):
         "From those that wait, as many as there are rows for."
         if time.monotonic() - self._swept > SWEEP: self._sweep()
-        while r := self._next():
+        over = self._allowances.over()
+        while r := self._next(over):
             self._waiting.charge(r.tenant, r.length)
-            self._allowances.let_in(r)
             self._bring_in(r)
 
     def _sweep(self):
@@ -129,12 +129,13 @@ class Loop:
             if answer := row.request.cut(): self._end(row, answer)
         self._runner.leave([row for row in self._runner.rows if row.request.done])
 
-    def _next(self):
+    def _busy(self): return len(self._runner.rows) + len(self._ready) + len(self._loading)
+
+    def _next(self, over):
         "Who comes in; if all rows are taken, one of a tenant who rests is given up for it."
-        busy, over = len(self._runner.rows) + len(self._ready) + len(self._loading), self._allowances.over()
-        if busy < self.rows: return self._waiting.take(over if busy else ())
+        if (busy := self._busy()) < self.rows: return self._waiting.take(over if busy else ())
         resting = [row for row in [*self._ready, *self._runner.rows] if row.request.tenant in over]
-        r = self._waiting.take(over) if resting else None
+        r = self._waiting.take(over | self._allowances.owing()) if resting else None
         if r: self._put_out(min(resting, key=lambda row: len(row.request.said)))
         return r
 
@@ -153,10 +154,9 @@ class Loop:
 
     def _bring_in(self, r):
         "See to it that a request's adapters are in the bank; if they are not, somebody else fetches them."
-        mix = self.residency.hold(r.composition) if r.composition else {}
-        if mix is not None:
-            self._ready.append(Row(r, mix))
-            return
+        try: mix = self.residency.hold(r.composition) if r.composition else {}
+        except Exception as e: return self._finish(r, e)
+        if mix is not None: return self._ready.append(Row(r, mix))
         self._loading.add(r)
         self._loader.ask(partial(self.residency.take, r.composition, still=lambda: r in self._loading), callback=partial(self._brought, r))
 
@@ -192,6 +192,7 @@ class Loop:
 
     def _failed(self, batch, error):
         "A batch could not be read: each is read alone; one that cannot be read alone, the second time, has failed."
+        self._runner.leave(batch)
         if not batch[0].alone:
             for row in batch: row.alone = True
             return
@@ -223,10 +224,11 @@ class Loop:
 
     def _take_in(self, rows, said):
         "Add to each row what it said; those that have come to their end leave."
-        for row, s in zip(rows, said):
-            row.alone = False
-            if ending := row.request.hear(s, self.base.stops): self._end(row, ending)
+        for row in rows: row.alone = False
+        endings = [row.request.hear(s, self.base.stops) for row, s in zip(rows, said)]
         with self._change:
+            for row, ending in zip(rows, endings):
+                if ending: self._end(row, ending)
             self._said, self._idle_deaths = self._said + len(said), 0
             for row in rows: self._waiting.charge(row.request.tenant, 2)
             self._runner.leave([row for row in rows if row.request.done])

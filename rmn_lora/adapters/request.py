@@ -6,7 +6,7 @@
 __all__ = ['Sampling', 'Said', 'Request']
 
 # %% ../../nbs/35_adapters.request.ipynb #541ee6df
-import asyncio, math, threading, time, uuid
+import asyncio, threading, time, uuid
 from collections.abc import AsyncIterator, Callable, Collection, Generator, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, fields
@@ -73,7 +73,7 @@ class Request:
 
     def __post_init__(self):
         if not isinstance(self.tenant, str): raise EngineError(f'tenant is {self.tenant!r}.', 'It has to be a text.')
-        if not (isinstance(self.priority, (int, float)) and math.isfinite(self.priority)): raise EngineError(f'priority is {self.priority!r}.', 'It has to be a number.')
+        if isinstance(self.priority, bool) or not (isinstance(self.priority, (int, float)) and abs(self.priority) <= 1e300): raise EngineError(f'priority is {self.priority!r:.80}.', 'It has to be a number.')
         if self.deadline is not None and not (isinstance(self.deadline, (int, float)) and not isinstance(self.deadline, bool) and self.deadline > 0): raise EngineError(f'deadline is {self.deadline!r}.', 'Give seconds above 0, or None.')
         self.said:list[Said] = []
         self.asked, self.began, self.first = time.monotonic(), 0., 0.
@@ -138,9 +138,10 @@ class Request:
         stops:Collection[int], # Tokens that end an answer and are no part of it
     )->Generation|Exception|None:
         "Take in one token; the answer if this was its end. Called by the engine."
-        if said.logprob != said.logprob: return EngineError('The model said NaN.', 'Look at the adapters of this request.')
-        if said.token in stops: return self.answer('stop')
-        self.add(said)
+        if len(self.said) < self.sampling.max_new_tokens: # or its answer could not be made the last time
+            if said.logprob != said.logprob: return EngineError('The model said NaN.', 'Look at the adapters of this request.')
+            if said.token in stops: return self.answer('stop')
+            self.add(said)
         if self.sampling.stop:
             text = self.decode(self.tokens)
             if found := [text.index(s) for s in self.sampling.stop if s in text]: return self.answer('stop', text[:min(found)])

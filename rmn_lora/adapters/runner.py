@@ -50,8 +50,10 @@ class Runner:
 
     def _masks(self, seen:torch.Tensor, back:torch.Tensor)->Any:
         "What the model takes as its mask: which tokens each sees, and in its sliding layers those of them that are near."
+        near = seen if self._window is None else seen & (back < self._window)
+        if self.base.model.config._attn_implementation == 'eager': # it adds them up
+            seen, near = (torch.where(t, 0., torch.finfo(self.base.model.dtype).min).to(self.base.model.dtype) for t in (seen, near))
         if self._window is None: return seen
-        near = seen & (back < self._window)
         return dict(full_attention=seen, sliding_attention=near) if getattr(self.base.model.config, 'layer_types', None) else near
 
     def _plan(self, rows, steps):

@@ -22,7 +22,7 @@ class WaitingRoom:
     ):
         self.size = size
         self._queues, self._number = dict[str, list[tuple[float, float, int, Request]]](), itertools.count()
-        self._served, self._last = dict[str, float](), '' # who left as the last
+        self._served, self._level = dict[str, float](), 0. # what each had; what somebody would have had who always waited
 
     def __len__(self)->int: return sum(map(len, self._queues.values()))
     def __iter__(self)->Iterator[Request]: return iter([r for q in self._queues.values() for *_, r in q])
@@ -41,15 +41,14 @@ class WaitingRoom:
         "The last request of the tenant that has the most here, if that is still more than this one would have."
         most = max(self._queues.values(), key=len)
         if len(most) <= len(self._queues.get(tenant, ())) + 1: raise EngineError(f'{self.size} requests are waiting, and more are not taken.', 'Ask again later.')
-        gone = max(most)[-1]
+        gone = max(most, key=lambda item: (not item[-1].said, item[:3]))[-1] # rather one of which nothing has been said
         self.remove(gone)
         return gone
 
     def _arrive(self, tenant):
-        "A tenant of whom nothing waits starts where those are that wait, or where the last one left."
-        least = min((self._served[t] for t in self._queues), default=self._served.get(self._last, 0.))
-        if len(self._served) > MANY: self._served = {t: n for t, n in self._served.items() if t in self._queues or n > least or t == self._last}
-        self._served[tenant] = max(self._served.get(tenant, 0.), least)
+        "A tenant of whom nothing waits has saved up nothing."
+        if len(self._served) > MANY: self._served = {t: n for t, n in self._served.items() if t in self._queues or n > self._level}
+        self._served[tenant] = max(self._served.get(tenant, 0.), self._level)
         self._queues[tenant] = []
 
     def take(self,
@@ -63,9 +62,7 @@ class WaitingRoom:
         return request
 
     def _leave(self, tenant):
-        if not self._queues[tenant]:
-            del self._queues[tenant]
-            self._last = tenant
+        if not self._queues[tenant]: del self._queues[tenant]
 
     def remove(self, request:Request)->None:
         "Somebody does not want to wait any longer."
@@ -76,6 +73,7 @@ class WaitingRoom:
     def charge(self, tenant:str, tokens:float)->None:
         "Count what was computed for a tenant."
         self._served[tenant] = self._served.get(tenant, 0.) + tokens
+        self._level += tokens/max(1, len(self._queues.keys() | {tenant}))
 
 # %% ../../nbs/35a_adapters.waiting.ipynb #4d657f7b
 RATE = .125 # seconds a second that a tenant may take from the others, always
@@ -86,7 +84,7 @@ class Allowances:
     "Seconds that each tenant may still take from the others. It does not lock; its owner does."
     def __init__(self, clock:Callable[[], float]=time.monotonic):
         self._clock, self._left = clock, dict[str, tuple[float, float]]() # seconds, as of when
-        self._here, self._least, self._pace = Counter[str](), 0., 0. # requests of each; seconds of a step of few rows; seconds that a token of a prompt takes
+        self._here, self._least = Counter[str](), 0. # requests of each; seconds of a step of few rows
 
     def come(self, tenant:str)->None: "A request is there."; self._here[tenant] += 1
 
@@ -104,15 +102,17 @@ class Allowances:
     def over(self)->set[str]:
         "Who owes, and half a second more than somebody else who is here."
         left = {tenant: self.left(tenant) for tenant in self._here}
-        return {tenant for tenant, n in left.items() if n < min(0, max(left.values()) - .5)}
+        limit = min(0, max(left.values(), default=0.) - .5)
+        return {tenant for tenant, n in left.items() if n < limit}
+
+    def owing(self)->set[str]: "Who is here and owes."; return {tenant for tenant in self._here if self.left(tenant) < 0}
 
     def _charge(self, tenant, seconds): self._left[tenant] = max(-DEBT, self.left(tenant) - seconds), self._clock()
 
-    def let_in(self, request:Request)->None: "A request comes in: it will have to be read."; self._charge(request.tenant, self._pace*request.length)
-
     def read(self, requests:Sequence[Request], seconds:float)->None:
         "So long it took to read these."
-        self._pace += .2*(seconds/sum(r.length for r in requests) - self._pace)
+        tokens = sum(r.length for r in requests)
+        for r in requests: self._charge(r.tenant, seconds*r.length/tokens)
 
     def stepped(self, requests:Sequence[Request], seconds:float)->None:
         "So long it took to say a token of each of these."

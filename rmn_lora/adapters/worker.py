@@ -52,7 +52,7 @@ class Worker:
         while (request := self._queue.get()).make is not None:
             if self._waiting.pop(request.id, None) is None: continue # cancelled
             try: found:Any = request.make()
-            except Exception as e: found = e
+            except BaseException as e: found = e if isinstance(e, Exception) else RuntimeError(f'It ended of {e!r}.')
             self._tell(request, found)
 
     def _tell(self, request, found):

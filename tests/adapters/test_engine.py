@@ -259,6 +259,35 @@ def hits_it(r):
     return False
 
 
+def test_whoever_fetches_adapters_is_not_stopped(engine, stacks, monkeypatch):
+    engine.residency.slots.forget(); engine.residency.memory.forget()
+    manager = engine.residency.manager
+    factors, odd = manager.factors, [SystemExit(3)]
+    def once(v):
+        if odd: raise odd.pop()
+        return factors(v)
+    monkeypatch.setattr(manager, 'factors', once)
+    with pytest.raises(RuntimeError, match='SystemExit'): engine.submit('x', stacks[0]).result(20)
+    assert right(engine, engine.submit('x', stacks[0], max_new_tokens=3))
+
+
+def test_an_answer_that_cannot_be_made_at_once_is_no_longer_for_it(engine, stacks, monkeypatch):
+    r = engine.submit(PROMPTS[4], stacks[0], max_new_tokens=5, temperature=5., seed=2)
+    answer, odd = r.answer, [MemoryError()]
+    def once(*a):
+        if odd: raise odd.pop()
+        return answer(*a)
+    r.answer = once
+    assert (len(right(engine, r).tokens), r.result().finish) == (5, 'length') and not odd
+
+
+def test_a_composition_that_is_none(engine, stacks):
+    other = engine.submit('x', stacks[0], max_new_tokens=100)
+    for odd in ('', [], {}, 0, Composition(engine.base.digest, None)):
+        with pytest.raises((EngineError, TypeError)): engine.submit('x', odd)
+    assert right(engine, other)
+
+
 def test_a_row_of_nan_hurts_only_itself(engine, stacks, tmp_path, make_adapter):
     manager = engine.residency.manager
     v = manager.store.publish(make_adapter(manager.base, tmp_path/'wild', std=300., target_modules=['q_proj', 'v_proj', 'down_proj']), 'wild', 'brand', base=manager.base)
@@ -469,18 +498,17 @@ def test_who_takes_the_time_rests_and_is_not_left_out():
     now = [0.]
     allowances, prompt = Allowances(lambda: now[0]), Request([0]*10, None, {}, tenant='heavy')
     for tenant in ('heavy', *'abcd'): allowances.come(tenant)
-    for _ in range(40): allowances.read([prompt], .2)
     came = []
-    for i in range(4000): # each of .1 seconds, in which a prompt of .2 could be let in
+    for i in range(4000): # each of .1 seconds, in which a prompt of .2 could be read
         now[0] += .1
         if 'heavy' not in allowances.over():
-            allowances.let_in(prompt)
+            allowances.read([prompt], .2)
             came.append(i)
         assert allowances.over() <= {'heavy'}
     assert SAVED/.2 <= next(k for k, i in enumerate(came) if i > k) <= 2*SAVED/.2, 'what it had saved'
     assert .8*RATE <= .2*sum(i > 2000 for i in came)/200 <= 1.2*RATE
     assert max(b - a for a, b in zip(came, came[1:])) < 50, 'never for long'
-    for _ in range(5): allowances.let_in(prompt)
+    for _ in range(5): allowances.read([prompt], .2)
     assert allowances.over() == {'heavy'}
     for tenant in 'abcd': allowances.go(tenant)
     assert not allowances.over()
@@ -498,10 +526,14 @@ def test_some_tenant_never_rests(took):
     if max(took) <= min(took) + .5: assert not over
 
 
-@pytest.mark.parametrize('seed', range(6))
-def test_rows_that_rest_and_rows_that_are_given_up(engine, stacks, seed, monkeypatch):
+@pytest.mark.parametrize('fixed', [False, True], ids=['', 'fixed'])
+@pytest.mark.parametrize('seed', range(4))
+def test_rows_that_rest_and_rows_that_are_given_up(engine, stacks, seed, fixed, monkeypatch):
     "Whoever rests, whenever: each says what it says alone, in the end, and whoever takes a request back meanwhile has what was said."
     rng, put_out = random.Random(seed), []
+    if fixed:
+        monkeypatch.setattr(engine.loop._runner, 'steps', None) # as it was, afterwards
+        fix(engine)
     asked = [dict(prompt=rng.choice(PROMPTS)*rng.randint(1, 3), composition=rng.choice([*stacks, None]), max_new_tokens=rng.randint(2, 24), tenant=rng.choice('abc'), temperature=rng.choice((0., .8)), seed=7) for _ in range(30)]
     give_up = engine.loop._put_out
     monkeypatch.setattr(engine.loop, '_put_out', lambda row: (put_out.append(len(row.request.said)), give_up(row)))
@@ -535,6 +567,41 @@ def test_a_tenant_that_took_too_much_gives_way(engine, stacks, monkeypatch):
     assert said[0] == said[1]
     assert [a.finish for a in answers].count('deadline') == 1 and answers[1].finish == 'deadline'
     assert loud[1].asked + answers[1].timings['total'] < quiet.asked + quiet.result().timings['total'], 'although it rested'
+
+
+def test_who_owes_is_read_in_the_end(made, stacks):
+    "However many others ask all the time, and however long it takes to read."
+    with Engine(made[0].residency, rows=2) as engine:
+        read, over = engine.loop._runner.read, threading.Event()
+        engine.loop._runner.read = lambda rows: (time.sleep(.0005*sum(r.length for r in rows)), read(rows))[1]
+        engine.loop._allowances._left['heavy'] = (-1., time.monotonic())
+        def ask(tenant):
+            while not over.is_set(): engine.submit('x', tenant=tenant, max_new_tokens=4).result(60)
+        threads = [threading.Thread(target=ask, args=(t,)) for t in 'abcd']
+        for t in threads: t.start()
+        answer = right(engine, engine.submit('spend '*100, tenant='heavy', max_new_tokens=3))
+        over.set()
+        for t in threads: t.join()
+        assert answer.timings['total'] < 30
+
+
+def test_nobody_waits_for_ever_because_new_ones_come():
+    room = WaitingRoom(10**6)
+    for _ in range(2): room.put(Request([0]*300, None, {}, tenant='steady'))
+    first = room.take()
+    for i in range(3): room.put(Request([0]*20, None, {}, tenant=f'new{i}'))
+    room.charge(first.tenant, 300)
+    for i in range(3, 200):
+        r = room.take()
+        if r.tenant == 'steady': break
+        room.charge(r.tenant, 20)
+        room.put(Request([0]*20, None, {}, tenant=f'new{i}'))
+    assert r.tenant == 'steady' and 30 < i < 100
+
+
+def test_rows_that_are_free_are_room_too(made, stacks):
+    with Engine(made[0].residency, rows=4, waiting=1) as engine:
+        for r in [engine.submit('x', stacks[0], max_new_tokens=2) for _ in range(5)]: right(engine, r)
 
 
 def test_an_engine_with_nothing_to_do_turns_nobody_away(engine, stacks):
@@ -572,6 +639,8 @@ def families():
     yield 'mistral', lambda: t.MistralForCausalLM(t.MistralConfig(**common, sliding_window=6, head_dim=16))
     yield 'qwen2', lambda: t.Qwen2ForCausalLM(t.Qwen2Config(**common, use_sliding_window=True, sliding_window=5, max_window_layers=2))
     yield 'gemma3', lambda: t.Gemma3ForCausalLM(t.Gemma3TextConfig(**common, head_dim=16, sliding_window=7, layer_types=['sliding_attention', 'full_attention']*2))
+    yield 'gemma2', lambda: t.Gemma2ForCausalLM(t.Gemma2Config(**common, head_dim=16, sliding_window=7))
+    yield 'gptneo', lambda: t.GPTNeoForCausalLM(t.GPTNeoConfig(vocab_size=320, hidden_size=64, num_layers=2, num_heads=4, attention_types=[[['global'], 2]], intermediate_size=96, max_position_embeddings=256, initializer_range=.2, pad_token_id=0, eos_token_id=1, bos_token_id=None))
     yield 'qwen3', lambda: t.Qwen3ForCausalLM(t.Qwen3Config(**common, head_dim=16))
 
 
@@ -604,6 +673,21 @@ def test_as_transformers_generates(fixed, name, make, checkpoint, tmp_path, make
     engine.close()
 
 
+def test_no_longer_than_all_tokens_are_computed_alike(checkpoint, tmp_path):
+    "The frequencies of longrope change for all rows when one becomes long."
+    import shutil
+    import transformers as t
+    torch.manual_seed(0)
+    t.Phi3ForCausalLM(t.Phi3Config(vocab_size=320, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, pad_token_id=0, eos_token_id=1, bos_token_id=None, max_position_embeddings=256,
+        original_max_position_embeddings=64, rope_parameters=dict(rope_type='longrope', rope_theta=10000., short_factor=[1.]*8, long_factor=[4.]*8, original_max_position_embeddings=64))).save_pretrained(tmp_path/'base')
+    for p in checkpoint.glob('*token*'): shutil.copy(p, tmp_path/'base')
+    residency = Residency(AdapterManager(tmp_path/'base', tmp_path/'store', device='cpu'), 10**7, 10**7, 3600.)
+    with Engine(residency, rows=2) as engine:
+        assert engine.width == 64
+        for r in [engine.submit('x'*n, max_new_tokens=100, temperature=2.) for n in (1, 9, 30)]: right(engine, r)
+    residency.bank.close()
+
+
 def test_fixed_steps_follow_the_bank(made):
     "Rows come and go, adapters are evicted and others take their pages, and what was copied of them is never taken for the new."
     manager, plain = made[0].residency.manager, made[0]
@@ -618,6 +702,18 @@ def test_fixed_steps_follow_the_bank(made):
     rests(engine)
     engine.close()
     residency.bank.close()
+
+
+def test_a_page_that_could_not_be_copied_is_copied_again(made, stacks, monkeypatch):
+    with Engine(made[0].residency, rows=2) as engine:
+        fix(engine)
+        copy, odd = torch._foreach_copy_, [RuntimeError('no memory')]
+        def once(*a):
+            if odd and sys._getframe(1).f_code.co_name == '_bring_in': raise odd.pop()
+            return copy(*a)
+        monkeypatch.setattr(torch, '_foreach_copy_', once)
+        for _ in range(2): assert right(engine, engine.submit(PROMPTS[1], stacks[1], max_new_tokens=6))
+        assert not odd
 
 
 @given(st.integers(1, 5000), st.integers(1, 300), st.integers(1, 6000))
