@@ -40,7 +40,7 @@ class Slots(Cache):
     def __init__(self, base:Base, rows:int, width:int):
         super().__init__(layers=[])
         layers, heads, size = heads_of(base)
-        new = lambda: torch.zeros(rows, heads, width, size, dtype=base.model.dtype, device=base.device)
+        new = lambda: torch.zeros(rows, heads, width + 2, size, dtype=base.model.dtype, device=base.device)[:, :, :width] # rows a power of two apart would fall onto each other in a processor's cache
         self.rows, self.width, self.keys, self.values = rows, width, [new() for _ in range(layers)], [new() for _ in range(layers)]
         self._filling:tuple[int, int, int]|None = None
 
