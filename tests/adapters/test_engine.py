@@ -171,7 +171,7 @@ async def _close(reading, loop):
 
 @pytest.mark.parametrize('options,why', [(dict(num_beams=2), 'takes no num_beams'), (dict(temperature=-1.), 'temperature'), (dict(temperature=float('nan')), 'temperature'), (dict(temperature=1e-9), 'temperature'), (dict(temperature='hot'), 'temperature'),
     (dict(top_k=-1), 'top_k'), (dict(top_k=2.5), 'top_k'), (dict(top_p=0.), 'top_p'), (dict(top_p=1.5), 'top_p'), (dict(seed=-1), 'seed'), (dict(seed=2**63), 'seed'), (dict(max_new_tokens=0), 'max_new_tokens'), (dict(max_new_tokens=True), 'max_new_tokens'),
-    (dict(stop=['']), 'stop'), (dict(stop=[5]), 'stop'), (dict(stop=7), 'stop'), (dict(keep_logits=1), 'keep_logits'), (dict(priority='high'), 'priority'), (dict(priority=float('nan')), 'priority'), (dict(deadline=-1), 'deadline'), (dict(deadline=True), 'deadline'), (dict(tenant=None), 'tenant'),
+    (dict(stop=['']), 'stop'), (dict(stop=[5]), 'stop'), (dict(stop=7), 'stop'), (dict(keep_logits=1), 'keep_logits'), (dict(priority='high'), 'priority'), (dict(priority=float('nan')), 'priority'), (dict(priority=True), 'priority'), (dict(priority=10**400), 'priority'), (dict(deadline=-1), 'deadline'), (dict(deadline=True), 'deadline'), (dict(tenant=None), 'tenant'),
     (dict(identity=dict(base='other')), 'another base'), (dict(composition='amazon'), "composition is 'amazon'"), (dict(composition=Composition('sha256:nobody', ())), 'for base sha256:nobody')])
 def test_refused_with_its_name(options, why, engine):
     with pytest.raises(EngineError, match=why): engine.submit('spend?', **options)
