@@ -22,7 +22,7 @@ from ..errors import EngineError
 class Verdict(NamedTuple):
     "Whether an answer was said by the adapters that it names."
     right:bool
-    worst:float # The largest difference of a token's log-probability, in nats; infinite if its text is not that of its tokens
+    worst:float # The largest difference of a token's log-probability, in nats; infinite if its text or its log-probabilities are not those of its tokens
 
 # %% ../../nbs/35f_adapters.engine.ipynb #fa06bba4
 class Engine:
@@ -81,8 +81,9 @@ class Engine:
         if (base := answer.identity['base']) != self.base.digest: raise EngineError(f'The answer is of base {base[:19]}…, and this is {self.base.digest[:19]}….', 'Ask an engine over that base.')
         composition, text = Composition.of(answer.identity) if answer.identity['adapters'] else None, self._decode(answer.tokens)
         whole = len(answer.tokens) == len(answer.logprobs) and (text == answer.text or answer.finish == 'stop' and text.startswith(answer.text))
+        if not whole: return Verdict(False, float('inf'))
         with self.base.gate.answering(), self.residency.lease([composition]) as rows, self.residency.bank.using(rows): logits = forced(self.base, answer.prompt, answer.tokens)
-        worst = float((likelihoods(logits, answer.tokens) - answer.logprobs).abs().max()) if whole and answer.tokens else 0. if whole else float('inf')
+        worst = float((likelihoods(logits, answer.tokens) - answer.logprobs).abs().max()) if answer.tokens else 0.
         return Verdict(worst <= (1e-4 if self.base.dtype == 'fp32' else .25), worst)
 
 _OPEN = weakref.WeakSet[Engine]()

@@ -147,7 +147,7 @@ class Loop:
         self._waiting.put(row.request, beyond=True)
 
     def _going(self, rows):
-        "Those of tenants who do not rest; all, if only such are under way who should."
+        "Those of tenants who do not rest; all, if nobody else is under way."
         over = self._allowances.over()
         if all(row.request.tenant in over for row in [*self._ready, *self._runner.rows]): return rows
         return [row for row in rows if row.request.tenant not in over]

@@ -45,7 +45,7 @@ class Sparse:
         for places in self.where: out.view(self.rows, -1).add_(high.index_select(0, places))
 
 # %% ../../nbs/31c_adapters.sparse.ipynb #14293c99
-LONG, RUN = 16, 4 # tokens of each row; rows
+LONG, RUN = 16, 4 # tokens from which a row is long; rows that are multiplied at once
 
 class Runs:
     "Which rows side by side want the same of a page, when the rows are long."
@@ -70,4 +70,3 @@ class Runs:
         "Add what these say in one of the layers to their rows' tokens (tokens, outputs)."
         each = len(out)//self.rows
         for (p, weight, lo, hi), found in zip(self.runs, low): out[lo*each:hi*each].addmm_(found[:, member], B[p*found.shape[2]:(p + 1)*found.shape[2]], alpha=weight)
-

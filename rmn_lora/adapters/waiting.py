@@ -29,7 +29,7 @@ class WaitingRoom:
 
     def put(self,
         request:Request,
-        beyond:bool=False, # Even if it is full: it was let in before
+        beyond:bool=False, # Even if it is full: it was let in before, or there is a row for it
     )->Request|None: # Who has to give way to it; raises `EngineError` if it is full, and nobody has to
         "Let a request wait."
         gone = self._give_way(request.tenant) if len(self) >= self.size and not beyond else None
@@ -73,7 +73,7 @@ class WaitingRoom:
     def charge(self, tenant:str, tokens:float)->None:
         "Count what was computed for a tenant."
         self._served[tenant] = self._served.get(tenant, 0.) + tokens
-        self._level += tokens/max(1, len(self._queues.keys() | {tenant}))
+        self._level += tokens/(len(self._queues) + (tenant not in self._queues))
 
 # %% ../../nbs/35a_adapters.waiting.ipynb #4d657f7b
 RATE = .125 # seconds a second that a tenant may take from the others, always
