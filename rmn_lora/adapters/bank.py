@@ -151,7 +151,7 @@ class Bank:
         self.base, self.pages, self.page_bytes = base, pages, page_bytes(base)
         self._free, self._views, self._lock = list(range(pages)), dict[int, list[torch.Tensor]](), threading.Lock()
         with base.gate.answering(), torch.inference_mode(False): self.groups = [_Group(base, layers, pages) for layers in shared_inputs(base)]
-        self._hooks = [base.model.get_submodule(n).register_forward_hook(partial(self._add, i, k)) for i, g in enumerate(self.groups) for k, n in enumerate(g.layers)]
+        self.hooks = [base.model.get_submodule(n).register_forward_hook(partial(self._add, i, k)) for i, g in enumerate(self.groups) for k, n in enumerate(g.layers)]
 
     def __repr__(self)->str: return f'Bank({self.pages} pages of {PAGE} ranks and {self.page_bytes:,} bytes, {len(self._free)} free)'
 
@@ -235,12 +235,12 @@ class Bank:
     )->Iterator[None]:
         "Let the model compute with the adapters that each row wants, in this thread, for the length of a `with` block."
         plan = rows if rows is None or isinstance(rows, Plan) else self.plan(rows, steps)
-        if plan and not self._hooks: raise AdapterError('This bank is closed, and the base would answer alone.', 'Make another one.')
+        if plan and not self.hooks: raise AdapterError('This bank is closed, and the base would answer alone.', 'Make another one.')
         token = _PLAN.set(plan)
         try: yield
         finally: _PLAN.reset(token)
 
     def close(self)->None:
         "Take the hooks off the base."
-        for h in self._hooks: h.remove()
-        self._hooks.clear()
+        for h in self.hooks: h.remove()
+        self.hooks.clear()

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 from .compose import Composition
+from .decode import let_helpers_go
 from .generation import Generation, forced, likelihoods
 from .loop import Loop
 from .request import Request, Sampling
@@ -63,6 +64,7 @@ class Engine:
         record = composition.record if composition else dict(base=self.base.digest, adapters=[])
         if odd := [k for k, v in (identity or {}).items() if record.get(k, v) != v]: raise EngineError(f'identity says another {odd[0]} than the composition.', 'Leave out what the composition says itself.')
         request = Request(ids, composition, record | (identity or {}), rule, tenant, priority, deadline, self._decode)
+        let_helpers_go()
         self.loop.add(request)
         return request
 

@@ -7,10 +7,11 @@ __all__ = ['GIVE_UP', 'SWEEP', 'Loop']
 
 # %% ../../nbs/35e_adapters.loop.ipynb #21263f29
 import logging, threading, time
+from collections import Counter
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
-from .decode import fitting_threads
+from .decode import let_helpers_go
 from .request import Request
 from .residency import Residency
 from .runner import Row, Runner
@@ -99,7 +100,7 @@ class Loop:
                 except BaseModelError as e: # somebody is changing the layers
                     with self._change: self._fail_all(e)
                     continue
-                busy.enter_context(fitting_threads(self.base.model))
+                busy.callback(let_helpers_go)
                 while self._live: self._turn()
 
     def _turn(self):
@@ -107,7 +108,7 @@ class Loop:
         with self._change:
             self._let_in()
             if not (self._ready or self._runner.rows): self._change.wait(SWEEP)
-        self._begin()
+        while self._begin() and len(self._ready) > len(self._runner.rows): pass # a step for few while more could take part would be poor use
         self._advance()
 
     def _let_in(self):
@@ -171,24 +172,25 @@ class Loop:
             self._change.notify_all()
 
     def _begin(self):
-        "Read the prompts of those that are ready, as many as fit into one batch."
+        "Read the prompts of those that are ready, as many as fit into one batch; whether there were any."
         with self._change:
             for row in [*self._ready]:
                 if answer := row.request.cut():
                     self._ready.remove(row)
                     self._end(row, answer)
             batch = self._runner.batch(self._going(self._ready))
-        if not batch: return
+        if not batch: return False
         began = time.monotonic()
         for row in batch: row.request.began = row.request.began or began
         try: said = self._runner.read(batch)
         except Exception as e:
             with self._change: self._failed(batch, e)
-            return
+            return True
         with self._change:
             self._allowances.read([row.request for row in batch], time.monotonic() - began)
             self._ready = [row for row in self._ready if row not in batch]
         self._take_in(batch, said)
+        return True
 
     def _failed(self, batch, error):
         "A batch could not be read: each is read alone; one that cannot be read alone, the second time, has failed."
@@ -230,7 +232,7 @@ class Loop:
             for row, ending in zip(rows, endings):
                 if ending: self._end(row, ending)
             self._said, self._idle_deaths = self._said + len(said), 0
-            for row in rows: self._waiting.charge(row.request.tenant, 2)
+            for tenant, n in Counter(row.request.tenant for row in rows).items(): self._waiting.charge(tenant, 2*n)
             self._runner.leave([row for row in rows if row.request.done])
 
     def _end(self, row, answer):

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Generator, Iter
 from concurrent.futures import Future
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 import torch
 from .compose import Composition
 from .generation import Generation
@@ -48,14 +48,13 @@ class Sampling:
         return cls(**options)
 
 # %% ../../nbs/35_adapters.request.ipynb #e9498600
-@dataclass(frozen=True)
-class Said:
+class Said(NamedTuple):
     "One token, and how sure the model was of it."
     token:int
     logprob:float # In nats
     entropy:float # In nats
     margin:float # Between the two likeliest, as probabilities
-    logits:Any = field(default=None, repr=False) # (vocabulary,) float32 on the processor, if they were asked for
+    logits:Any = None # (vocabulary,) float32 on the processor, if they were asked for
 
 # %% ../../nbs/35_adapters.request.ipynb #b43eec89
 @dataclass(eq=False)
@@ -124,7 +123,7 @@ class Request:
         text:str|None=None, # None: all that was said
     )->Generation:
         "What its owner gets."
-        now, sure = time.monotonic(), torch.tensor([(s.logprob, s.entropy, s.margin) for s in self.said]).view(-1, 3)
+        now, sure = time.monotonic(), torch.tensor([x for s in self.said for x in s[1:4]]).view(-1, 3)
         timings = dict(waited=(self.began or now) - self.asked, first=(self.first or now) - self.asked, total=now - self.asked)
         logits = torch.stack([s.logits for s in self.said]) if self.sampling.keep_logits and self.said else None
         return Generation(self.decode(self.tokens) if text is None else text, self.tokens, sure[:, 0], sure[:, 1], sure[:, 2], self.identity, finish, self.prompt, timings, logits)

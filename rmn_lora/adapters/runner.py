@@ -7,16 +7,19 @@ __all__ = ['CHUNK', 'SHORT', 'Row', 'Runner']
 
 # %% ../../nbs/35d_adapters.runner.ipynb #baf7e548
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 import torch
 from .bank import Bank, Plan, Slot
 from .base import Base
-from .decode import is_small
+from .decode import few_tokens, one_thread
 from .fixed import Steps
 from .request import Request, Said
 from .sampling import certainty, drawn
 from .slots import Slots
+from .small import SmallSteps
 
 # %% ../../nbs/35d_adapters.runner.ipynb #46d65a74
 @dataclass(eq=False)
@@ -33,15 +36,18 @@ class Row:
     def length(self)->int: "How many of them are in its slot after the next step."; return self.request.length
 
 # %% ../../nbs/35d_adapters.runner.ipynb #9ffe82bd
-CHUNK, SHORT = 2048, 512 # tokens that are read at once; by a large model on a processor, so that nobody waits long for others
+CHUNK, SHORT = 2048, 512 # tokens that are read at once, and between two steps; on a processor, whose cache holds less
 
 class Runner:
     "Computes for the rows of an engine."
     def __init__(self, base:Base, bank:Bank, rows:int, width:int):
         self.base, self.bank, self.slots = base, bank, Slots(base, rows, width)
-        self.rows, self.chunk = list[Row](), SHORT if base.device.type == 'cpu' and not is_small(base.model) else CHUNK # under way, in the order of their slots
+        self.rows, self.chunk = list[Row](), SHORT if base.device.type == 'cpu' else CHUNK # under way, in the order of their slots; tokens read at once
+        self._few = few_tokens(base.model)
+        self.turn = CHUNK if self._few else self.chunk # between two steps, so that nobody waits long for others
         self._window = self._sliding(base.model.config)
         self._planned:tuple[list[Any], Plan|None] = [], None
+        self._small = SmallSteps(base, bank, self.slots)
         self.steps = Steps(base, bank, self.slots, self._seen) if base.device.type == 'cuda' else None
 
     def _sliding(self, config):
@@ -50,38 +56,50 @@ class Runner:
         return getattr(config, 'sliding_window', None) if 'sliding_attention' in kinds or not kinds else None
 
     def _masks(self, seen:torch.Tensor, back:torch.Tensor)->Any:
-        "What the model takes as its mask: which tokens each sees, and in its sliding layers those of them that are near."
-        near = seen if self._window is None else seen & (back < self._window)
-        if self.base.model.config._attn_implementation == 'eager': # it adds them up
-            seen, near = (torch.where(t, 0., torch.finfo(self.base.model.dtype).min).to(self.base.model.dtype) for t in (seen, near))
-        if self._window is None: return seen
-        return dict(full_attention=seen, sliding_attention=near) if getattr(self.base.model.config, 'layer_types', None) else near
+        "What the model adds to how much it attends: 0 for tokens that are seen, and in its sliding layers for those of them that are near."
+        if self._window is None: return self._added(seen)
+        near = self._added(seen & (back < self._window))
+        return dict(full_attention=self._added(seen), sliding_attention=near) if getattr(self.base.model.config, 'layer_types', None) else near
+
+    def _added(self, seen):
+        dtype = self.base.model.dtype
+        return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, torch.finfo(dtype).min)
 
     def _plan(self, rows, steps):
         mixes = [r.mix for r in rows]
         if len(self._planned[0]) != len(mixes) or any(a is not b for a, b in zip(self._planned[0], mixes)): self._planned = mixes, self.bank.plan(mixes, steps)
         return self._planned[1]
 
-    def _logits(self, rows, ids, positions, mask, steps, keep):
-        with self.bank.using(self._plan(rows, steps)):
-            return self.base.model(input_ids=ids, position_ids=positions, attention_mask=mask, past_key_values=self.slots, use_cache=True, logits_to_keep=keep).logits
+    @contextmanager
+    def _computing(self, rows, steps, tokens):
+        "With the adapters that rows want, and with as many threads as so many tokens are worth."
+        with self.bank.using(plan := self._plan(rows, steps)), one_thread() if tokens < self._few else nullcontext(): yield plan
+
+    def _logits(self, ids, positions, mask, keep): return self.base.model(input_ids=ids, position_ids=positions, attention_mask=mask, past_key_values=self.slots, use_cache=True, logits_to_keep=keep).logits
 
     def batch(self,
         ready:Sequence[Row],
-    )->list[Row]: # As many as are read at once; one alone if a batch around it has failed
+    )->list[Row]: # As many as are read between two steps; one alone if a batch around it has failed
         "The first, and those nearest to it in length, so that little is padded."
         if not ready or ready[0].alone: return [*ready[:1]]
-        batch, width = [ready[0]], ready[0].length
-        for row in sorted((row for row in ready[1:] if not row.alone), key=lambda row: (abs(row.length - ready[0].length), [s.pages for s in row.mix or ()])):
-            if (len(batch) + 1)*(width := max(width, row.length)) > self.chunk: break
-            batch.append(row)
-        return batch
+        rows = [ready[0], *sorted((row for row in ready[1:] if not row.alone), key=lambda row: (abs(row.length - ready[0].length), [s.pages for s in row.mix or ()]))]
+        return rows[:self._within(rows, self.turn)]
+
+    def _within(self, rows, tokens):
+        "How many of the first rows are no more tokens than these, padded; one at the least."
+        widths = accumulate((row.length for row in rows), max)
+        return max(1, sum(n*width <= tokens for n, width in enumerate(widths, 1)))
 
     @torch.inference_mode()
     def read(self,
-        rows:Sequence[Row], # Fewer than `chunk` tokens together, or one row
+        rows:Sequence[Row],
     )->list[Said]: # What each says first
         "Read rows from their beginning; then they are under way, too."
+        said:list[Said] = []
+        while rest := rows[len(said):]: said += self._read(rest[:self._within(rest, self.chunk)])
+        return said
+
+    def _read(self, rows):
         texts, device = [r.text for r in rows], self.base.device
         width, ends = max(map(len, texts)), torch.tensor([len(t) - 1 for t in texts], device=device)
         ids = torch.tensor([t + [0]*(width - len(t)) for t in texts], device=device)
@@ -91,7 +109,7 @@ class Runner:
             self.slots.fill(len(self.rows), len(self.rows) + len(rows), start)
             positions = torch.arange(start, start + part.shape[1], device=device)
             keep = at if width <= self.chunk else at.clamp(max=start + part.shape[1] - 1) - start
-            logits = self._logits(rows, part, positions[None].expand(len(rows), -1), self._causal(positions), 1, keep)
+            with self._computing(rows, 1, part.numel()): logits = self._logits(part, positions[None].expand(len(rows), -1), self._causal(positions), keep)
         said = self._said(rows, logits[torch.arange(len(rows), device=device), which])
         self.rows += rows
         return said
@@ -106,16 +124,24 @@ class Runner:
         rows:Sequence[Row], # Some of those under way
     )->list[Row]: # The same in the order of their slots
         "Let these lie in the first slots."
-        n, chosen = len(rows), set(rows)
-        others, back = [i for i in range(n) if self.rows[i] not in chosen], [i for i in range(n, len(self.rows)) if self.rows[i] in chosen]
-        for i, j in zip(others, back):
+        for i, j in self._misplaced(rows):
             self.slots.swap(i, j, max(self.rows[i].length, self.rows[j].length))
             self.rows[i], self.rows[j] = self.rows[j], self.rows[i]
-        return self.rows[:n]
+        return self.rows[:len(rows)]
+
+    def _misplaced(self, rows):
+        "Where the first slots hold others, and where behind them these lie."
+        n, chosen = len(rows), set(rows)
+        return zip([i for i in range(n) if self.rows[i] not in chosen], [i for i in range(n, len(self.rows)) if self.rows[i] in chosen])
 
     def leave(self, gone:Collection[Row])->None:
         "Some are under way no more."
-        if gone: self.rows = self.first([row for row in self.rows if row not in gone])
+        if not gone: return
+        rest = [row for row in self.rows if row not in gone]
+        for i, j in self._misplaced(rest):
+            self.slots.move(j, i, self.rows[j].length)
+            self.rows[i] = self.rows[j]
+        self.rows = self.rows[:len(rest)]
 
     @torch.inference_mode()
     def step(self,
@@ -126,8 +152,10 @@ class Runner:
         if self.steps: return self._said(rows, self.steps(last, at, [r.mix for r in rows if r.mix is not None]))
         places, columns = torch.tensor(at, device=self.base.device), torch.arange(max(at) + 1, device=self.base.device)
         self.slots.step(places, len(columns))
-        ids = torch.tensor(last, device=places.device)[:, None]
-        return self._said(rows, self._logits(rows, ids, places[:, None], self._seen(places, columns), 16, 1)[:, -1])
+        tokens, mask = torch.tensor(last, device=self.base.device), self._seen(places, columns)
+        with self._computing(rows, 16, len(rows)) as plan:
+            logits = self._small(plan, tokens, places, mask) if self._small.possible else self._logits(tokens[:, None], places[:, None], mask, 1)[:, -1]
+        return self._said(rows, logits)
 
     def _seen(self, places, columns):
         "The mask of a step: each row sees what stands before its place, and there."
@@ -136,6 +164,6 @@ class Runner:
 
     def _said(self, rows, logits):
         rules, logits = [r.request.sampling for r in rows], logits.float()
-        tokens = drawn(logits, rules, [len(r.request.said) for r in rows])
-        found = torch.cat([tokens[:, None].float(), certainty(logits, tokens)], 1).tolist() # the one time that a step waits for the device
+        tokens = drawn(logits, best := logits.argmax(-1), rules, [len(r.request.said) for r in rows])
+        found = torch.cat([tokens[:, None].float(), certainty(logits, best, tokens)], 1).tolist() # the one time that a step waits for the device
         return [Said(int(token), *judged, logits[i].cpu() if rule.keep_logits else None) for i, (rule, (token, *judged)) in enumerate(zip(rules, found))]

@@ -30,11 +30,12 @@ def _cut(logits, top_k, top_p):
 
 def drawn(
     logits:torch.Tensor, # (rows, vocabulary) float32
+    best:torch.Tensor, # (rows,) the likeliest tokens
     rules:Sequence[Sampling], # One a row
     places:Sequence[int], # How many tokens each row has said
 )->torch.Tensor: # (rows,)
     "The next token of each row."
-    tokens = logits.argmax(-1)
+    tokens = best.clone()
     for i, (rule, place) in enumerate(zip(rules, places)):
         if rule.temperature: tokens[i] = (_cut(logits[i]/rule.temperature, rule.top_k, rule.top_p) + gumbel(rule.seed, place, logits.shape[1]).to(logits.device)).argmax()
     return tokens
@@ -42,10 +43,12 @@ def drawn(
 # %% ../../nbs/35c_adapters.sampling.ipynb #accead2c
 def certainty(
     logits:torch.Tensor, # (rows, vocabulary) float32
-    tokens:torch.Tensor, # (rows,)
+    best:torch.Tensor, # (rows,) the likeliest tokens
+    tokens:torch.Tensor, # (rows,) those said
 )->torch.Tensor: # (rows, 3) float32: log-probability of the token and entropy, in nats; margin between the two likeliest, as probabilities
     "How sure the model was of each token."
-    logp = logits.log_softmax(-1)
-    p = logp.exp()
-    two = p.topk(2, -1).values
-    return torch.stack([logp.gather(1, tokens[:, None])[:, 0], -(p*logp).nan_to_num().sum(-1), two[:, 0] - two[:, 1]], 1)
+    best, p = best[:, None], logits.softmax(-1)
+    below, most = logits - logits.gather(1, best), p.gather(1, best)
+    logp = below.gather(1, tokens[:, None]) + most.log()
+    entropy = -(p*below.clamp_(min=-1e9)).sum(-1, keepdim=True) - most.log() # 0 times minus infinity is NaN
+    return torch.cat([logp, entropy, most - p.scatter_(1, best, 0.).amax(-1, keepdim=True)], 1)

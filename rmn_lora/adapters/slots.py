@@ -70,6 +70,10 @@ class Slots(Cache):
             held = t[one, :, :length].clone()
             t[one, :, :length], t[other, :, :length] = t[other, :, :length], held
 
+    def move(self, one:int, other:int, length:int)->None:
+        "Let a row lie where another was, of whom nothing is needed any more."
+        for t in (*self.keys, *self.values): t[other, :, :length] = t[one, :, :length]
+
     def get_seq_length(self, layer_idx:int=0)->int: return 0 # positions and masks are given with every call
     def get_query_offset(self, layer_idx:int=0)->int: return 0
     def get_mask_sizes(self, query_length:int, layer_idx:int=0)->tuple[int, int]: return query_length, 0

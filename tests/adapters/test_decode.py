@@ -1,4 +1,8 @@
 "Small models taken apart say what they say as a whole, to the logit; whatever is more than that goes on as a whole."
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -62,3 +66,25 @@ def test_an_answer_may_be_longer_than_the_positions_that_were_trained():
     model = tiny(max_position_embeddings=8)
     want = [model.generate(torch.tensor([p]), max_new_tokens=12, do_sample=False, eos_token_id=None, pad_token_id=0)[0, len(p):].tolist() for p in PROMPTS]
     assert greedy(model, PROMPTS, set(), 12) == want
+
+@pytest.mark.skipif(not sys.platform.startswith('linux') or os.cpu_count() < 2, reason='needs Linux and two processors')
+def test_helpers_go_and_come_back():
+    "Threads that computed for one that computes no more; what they helped with stays the same."
+    code = '''
+import os, time, torch
+from rmn_lora.adapters.decode import let_helpers_go
+many = lambda: len(os.listdir('/proc/self/task'))
+x, before = torch.randn(2000, 500), many()
+def after():
+    until = time.monotonic() + 10
+    while many() > before and time.monotonic() < until: time.sleep(.001)
+    return many()
+first = x.exp() @ x.T
+helped = many()
+let_helpers_go()
+gone = after()
+again = torch.equal(first, x.exp() @ x.T), many()
+let_helpers_go(); let_helpers_go()
+print(helped - before, gone - before, again[0], again[1] - before, after() - before)'''
+    out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=os.environ | dict(OMP_NUM_THREADS='2'), check=True).stdout
+    assert out.split() == ['1', '0', 'True', '1', '0']

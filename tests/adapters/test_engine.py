@@ -23,6 +23,7 @@ from rmn_lora.adapters.fixed import Steps, doubled
 from rmn_lora.adapters.manager import AdapterManager
 from rmn_lora.adapters.request import Request, Said, Sampling
 from rmn_lora.adapters.residency import Residency
+from rmn_lora.adapters.sampling import certainty
 from rmn_lora.adapters.waiting import MANY, RATE, SAVED, Allowances, WaitingRoom
 from rmn_lora.errors import AdapterError, BaseModelError, EngineError
 
@@ -114,6 +115,21 @@ def test_what_is_measured_of_each_token(engine, stacks):
     assert engine.submit(PROMPTS[1], stacks[2], max_new_tokens=2).result(60).logits is None
 
 
+@given(st.integers(0, 2**31), st.integers(2, 40), st.sampled_from([.01, 1., 30., 200.]))
+def test_how_sure_a_model_was(seed, n, spread):
+    "Beside the textbook in float64: with tokens that cannot be, twins, and one that is certain."
+    draw = torch.Generator().manual_seed(seed)
+    logits = torch.randn(5, n, generator=draw)*spread + 40
+    logits[0, torch.randperm(n, generator=draw)[1:]] = -torch.inf
+    logits[1, -1] = logits[1].max()
+    logits[2, 1:] = logits[2, 1:].where(torch.rand(n - 1, generator=draw) < .7, -torch.inf)
+    tokens = torch.randint(n, (5,), generator=draw)
+    found, logp = certainty(logits, logits.argmax(-1), tokens), logits.double().log_softmax(-1)
+    entropy, two = torch.special.entr(logp.exp()).sum(-1), logp.exp().topk(2, -1).values
+    want = torch.stack([logp.gather(1, tokens[:, None])[:, 0], entropy, two[:, 0] - two[:, 1]], 1)
+    torch.testing.assert_close(found.double(), want, atol=2e-5, rtol=1e-5)
+
+
 def test_sampling_is_the_requests_own(engine, stacks):
     options = dict(max_new_tokens=15, temperature=1.2, top_k=40, top_p=.95)
     alone = [engine.submit(PROMPTS[0], stacks[1], seed=s, **options).result(60).tokens for s in range(4)]
@@ -193,6 +209,32 @@ def test_prompts_that_do_not_fit(engine, stacks, made):
     with pytest.raises(EngineError, match='is for base'): engine.submit('x', replace(stacks[0], base='sha256:00'))
 
 
+def test_prompts_read_in_pieces(made, stacks, monkeypatch):
+    "More rows than are computed at once, and a text longer than that."
+    engine = Engine(made[0].residency, rows=12)
+    runner, pieces = engine.loop._runner, []
+    read = runner._read
+    monkeypatch.setattr(runner, 'chunk', 60)
+    monkeypatch.setattr(runner, '_read', lambda rows: (pieces.append(len(rows)), read(rows))[1])
+    with engine.loop._change: asked = [engine.submit(PROMPTS[i % 5]*(12 if i == 9 else 1), stacks[i % 3], max_new_tokens=4) for i in range(12)]
+    for r in asked: right(engine, r)
+    assert sum(pieces) == 12 and 1 < max(pieces) < 12 and len(asked[9].prompt) > 60
+    engine.close()
+
+
+def test_a_model_that_somebody_watches(engine, stacks):
+    "Its steps are computed as a whole, so that the hook sees them; and say the same."
+    alone = [right(engine, engine.submit(p, s, max_new_tokens=6)) for p, s in zip(PROMPTS, stacks)]
+    seen = []
+    handle = engine.base.model.model.layers[1].mlp.register_forward_hook(lambda module, args, out: seen.append(out.shape[1]))
+    try: watched = [right(engine, engine.submit(p, s, max_new_tokens=6)) for p, s in zip(PROMPTS, stacks)]
+    finally: handle.remove()
+    assert [a.tokens for a in watched] == [a.tokens for a in alone] and seen.count(1) >= 5*5
+    seen.clear()
+    right(engine, engine.submit(PROMPTS[0], max_new_tokens=6))
+    assert not seen
+
+
 def test_a_long_prompt_does_not_shorten_its_neighbours(engine, stacks):
     long, short = engine.submit('spend '*240, stacks[0]), engine.submit('x', stacks[2], max_new_tokens=40)
     alone = engine.submit('x', stacks[2], max_new_tokens=40)
@@ -237,11 +279,11 @@ def test_an_exception_at_any_step_of_any_request(made, data):
     chosen = data.draw(st.lists(st.sampled_from(range(len(stacks))), min_size=many, max_size=many))
     victim, step, once = data.draw(st.integers(0, many - 1)), data.draw(st.integers(0, 4)), data.draw(st.booleans())
     drawn, hits = runner_module.drawn, []
-    def sometimes(logits, rules, places):
+    def sometimes(logits, best, rules, places):
         if any(r.seed == victim and p == step for r, p in zip(rules, places)) and not (once and hits):
             hits.append(1)
             raise RuntimeError('injected')
-        return drawn(logits, rules, places)
+        return drawn(logits, best, rules, places)
     runner_module.drawn = sometimes
     try:
         requests = [engine.submit(PROMPTS[i % 5], stacks[c], max_new_tokens=n, seed=i) for i, (c, n) in enumerate(zip(chosen, lengths))]
@@ -386,6 +428,7 @@ import sys, time
 from rmn_lora.adapters.engine import Engine
 from rmn_lora.adapters.manager import AdapterManager
 from rmn_lora.adapters.residency import Residency
+from rmn_lora.adapters.sampling import certainty
 engine = Engine(Residency(AdapterManager(*sys.argv[1:], device='cpu'), 10**7, 10**7, 3600.))
 request = engine.submit('x', temperature=5., max_new_tokens=10**6)
 while len(request.said) < 3: time.sleep(.001)
