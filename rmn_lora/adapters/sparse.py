@@ -14,10 +14,16 @@ import torch
 class Sparse:
     "Which rows want which page, when each page is wanted by few: it is multiplied with these alone."
     def __init__(self, wants:list[list[int]], scale:torch.Tensor):
-        self.rows, self.wide = len(scale), max(map(len, wants))
-        who = torch.tensor([w + (w or [0])[:1]*(self.wide - len(w)) for w in wants]) # (pages, wide): where fewer want it, somebody again, to whom nothing is added
-        self.who, self.weight = who.flatten(), scale.T.gather(1, who)[:, :, None, None, None]
-        self.nobody = (torch.arange(self.wide) >= torch.tensor([len(w) for w in wants])[:, None])[:, :, None, None, None]
+        rows, pages = scale.shape
+        per_row = [[(p, w.index(i)) for p, w in enumerate(wants) if i in w] for i in range(rows)]
+        self.rows, self.most = rows, max(map(len, per_row))
+        self.wide = max(map(len, wants)) + any(len(r) < self.most for r in per_row) # the last is nobody's, where some rows want less than others
+        filled = [w + (w or [0])[:1]*(self.wide - len(w)) for w in wants]
+        self.who = torch.tensor(filled).flatten()
+        self.weight = torch.stack([scale[w, p] for p, w in enumerate(torch.tensor(filled))])[:, :, None, None, None]
+        self.spare = None if all(len(r) == self.most for r in per_row) else self.wide - 1
+        places = [[p*self.wide + at for p, at in r] + [self.wide - 1]*(self.most - len(r)) for r in per_row]
+        self.where = torch.tensor(places).T.contiguous().unbind()
 
     @classmethod
     def of(cls, wanted:list[list[float]], scale:torch.Tensor)->'Sparse|None':
@@ -28,13 +34,15 @@ class Sparse:
         "A x of (tokens, inputs), of the rows that want each page: (pages, those rows' tokens, layers, ranks)."
         (pages, layers, ranks, _), each = A.shape, len(flat)//self.rows
         x = flat.view(self.rows, -1).index_select(0, self.who).view(pages, self.wide*each, -1)
-        low = torch.bmm(x, A.flatten(1, 2).mT).view(pages, self.wide, each, layers, ranks)
-        return (low*self.weight).masked_fill_(self.nobody, 0).flatten(1, 2)
+        low = torch.bmm(x, A.flatten(1, 2).mT).view(pages, self.wide, each, layers, ranks)*self.weight
+        if self.spare is not None: low[:, self.spare] = 0
+        return low.flatten(1, 2)
 
     def add(self, low:torch.Tensor, member:int, B:torch.Tensor, out:torch.Tensor)->None:
         "Add what these say in one of the layers to their rows' tokens (tokens, outputs)."
         low = low[:, :, member]
-        out.view(self.rows, -1).index_add_(0, self.who, torch.bmm(low, B.view(len(low), -1, B.shape[1])).view(len(self.who), -1))
+        high = torch.bmm(low, B.view(len(low), -1, B.shape[1])).view(len(low)*self.wide, -1)
+        for places in self.where: out.view(self.rows, -1).add_(high.index_select(0, places))
 
 # %% ../../nbs/31c_adapters.sparse.ipynb #14293c99
 LONG, RUN = 16, 4 # tokens from which a row is long; rows that are multiplied at once

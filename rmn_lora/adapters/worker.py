@@ -10,6 +10,7 @@ import atexit, itertools, logging, queue, threading, uuid, weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from .decode import let_helpers_go
 
 # %% ../../nbs/34d_adapters.worker.ipynb #18fe3d33
 _log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Worker:
             if self._waiting.pop(request.id, None) is None: continue # cancelled
             try: found:Any = request.make()
             except BaseException as e: found = e if isinstance(e, Exception) else RuntimeError(f'It ended of {e!r}.')
+            let_helpers_go() # it may not be asked again for long
             self._tell(request, found)
 
     def _tell(self, request, found):

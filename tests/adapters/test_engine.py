@@ -14,7 +14,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from rmn_lora.adapters import runner as runner_module
+from rmn_lora.adapters import engine as engine_module, loop as loop_module, runner as runner_module, worker as worker_module
 from rmn_lora.adapters.bank import page_bytes
 from rmn_lora.adapters.base import load_base
 from rmn_lora.adapters.compose import Composition, compose
@@ -451,6 +451,20 @@ def test_a_closed_bank_answers_nothing(made, stacks):
             with pytest.raises(EngineError, match='This bank is closed'): ask(20)
         with pytest.raises(AdapterError, match='This bank is closed'): engine.verify(answer)
         assert right(engine, engine.submit('x', max_new_tokens=3))
+
+
+def test_nobody_keeps_helpers_who_computes_no_more(made, stacks, monkeypatch):
+    "Neither who asks, nor who loads adapters, nor the idle engine: kept ones would slow each other's steps."
+    let_go = []
+    for module in (engine_module, loop_module, worker_module): monkeypatch.setattr(module, 'let_helpers_go', lambda: let_go.append(threading.current_thread().name))
+    residency = Residency(made[0].residency.manager, 10**8, 10**8, 3600.)
+    with Engine(residency) as engine:
+        engine.submit(PROMPTS[0], stacks[1], max_new_tokens=3).result(60)
+        rests(engine)
+        until = time.monotonic() + 10
+        while len({*let_go}) < 3 and time.monotonic() < until: time.sleep(.01)
+    residency.bank.close()
+    assert {*let_go} == {threading.current_thread().name, 'compositor', 'engine'}
 
 
 def test_more_adapters_than_the_bank_holds(made, stacks):
