@@ -41,7 +41,7 @@ class Whole:
         self.cache.batch_select_indices(rows)
 
 # %% ../../nbs/30a_adapters.decode.ipynb #d2623670
-SMALL = 30_000_000 # parameters, or multiplications
+SMALL = 30_000_000 # parameters; or multiplications, of which a token is one a parameter
 
 def weight_now(
     linear:torch.nn.Module,
@@ -56,7 +56,7 @@ def weight_now(
 def few_tokens(
     model:torch.nn.Module,
 )->int: # 0 for a model that is large, or on a GPU
-    "How many tokens a model computes on a processor with 30M multiplications: one a parameter and token."
+    "How many tokens a model computes on a processor with 30M multiplications."
     return SMALL//sum(p.numel() for p in model.parameters()) if model.device.type == 'cpu' else 0
 
 def is_small(
@@ -84,11 +84,12 @@ def fitting_threads(
     "One thread while a small model computes on a processor."
     return one_thread() if is_small(model) else nullcontext()
 
-_OPENMP = next(map(ctypes.CDLL, map(str, (Path(torch.__file__).parent/'lib').glob('libgomp*'))), None) # other systems have another OpenMP, which waits otherwise
+_openmp = next(map(ctypes.CDLL, map(str, (Path(torch.__file__).parent/'lib').glob('libgomp*'))), None) # other systems have another OpenMP, which waits otherwise
+_pause = getattr(_openmp, 'omp_pause_resource_all', None) # OpenMP 5.0, 3.2.44
 
 def let_helpers_go()->None:
     "Give back the threads that have computed for this one."
-    if _OPENMP: _OPENMP.omp_pause_resource_all(1) # OpenMP 5.0, 3.2.44; 1 is omp_pause_soft
+    if _pause: _pause(1) # omp_pause_soft: it computes again whenever it likes
 
 # %% ../../nbs/30a_adapters.decode.ipynb #c0e811ad
 def watched(

@@ -429,7 +429,6 @@ import sys, time
 from rmn_lora.adapters.engine import Engine
 from rmn_lora.adapters.manager import AdapterManager
 from rmn_lora.adapters.residency import Residency
-from rmn_lora.adapters.sampling import certainty
 engine = Engine(Residency(AdapterManager(*sys.argv[1:], device='cpu'), 10**7, 10**7, 3600.))
 request = engine.submit('x', temperature=5., max_new_tokens=10**6)
 while len(request.said) < 3: time.sleep(.001)
