@@ -10,7 +10,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from rmn_lora.errors import WorkbenchError
-from rmn_lora.stats.fixed_horizon import (Interval, bootstrap, clopper_pearson, holm, mcnemar, mean_interval, newcombe,
+from rmn_lora.stats.fixed_horizon import (Interval, bootstrap, clopper_pearson, holm, jeffreys, mcnemar, mean_interval, newcombe,
     paired_difference, wilson)
 
 counts = st.integers(1,400).flatmap(lambda n: st.tuples(st.integers(0,n), st.just(n)))
@@ -63,6 +63,15 @@ def test_coverage_exact_never_below_wilson_right_on_average():
     grid,sizes = np.linspace(.02,.98,49),(10,30,100)
     assert min(_coverage(clopper_pearson,p,n) for p in grid for n in sizes)>=.95
     assert np.mean([_coverage(wilson,p,n) for p in grid for n in sizes])==pytest.approx(.95, abs=.01)
+
+def test_coverage_of_jeffreys_and_of_differences_is_right_on_average():
+    grid = np.linspace(.04,.96,24)
+    assert np.mean([_coverage(jeffreys,p,n) for p in grid for n in (10,30,100)])==pytest.approx(.95, abs=.01)
+    def both(n1, n2):
+        found = [[newcombe(a,n1,b,n2) for b in range(n2+1)] for a in range(n1+1)]
+        lo,hi = (np.array([[getattr(i,end) for i in row] for row in found]) for end in ('lo','hi'))
+        return [stats.binom.pmf(np.arange(n1+1),n1,p)@((lo<=p-q)&(p-q<=hi))@stats.binom.pmf(np.arange(n2+1),n2,q) for p in grid[::3] for q in grid[::3]]
+    assert np.mean([c for sizes in ((15,15),(30,20),(60,60)) for c in both(*sizes)])==pytest.approx(.95, abs=.01)
 
 # --- differences
 
