@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['WorkbenchError', 'SettingsError', 'ReportError', 'UnlikeNumbersError', 'DatasetError', 'AdapterError',
-           'BaseModelError', 'EngineError', 'TrainingError', 'PipelineError']
+           'BaseModelError', 'EngineError', 'StorageError', 'JournalError', 'ExperimentError', 'TrainingError',
+           'PipelineError']
 
 # %% ../nbs/00_errors.ipynb #2e43dd3f
 class WorkbenchError(Exception):
@@ -26,5 +27,8 @@ class DatasetError(WorkbenchError): "Training rows are malformed, duplicated or 
 class AdapterError(WorkbenchError): "An adapter cannot be read, checked, published or found."
 class BaseModelError(WorkbenchError): "A base model cannot be loaded, or is not the one an adapter was made for."
 class EngineError(WorkbenchError): "A request cannot be taken, or failed."
+class StorageError(WorkbenchError): "The database cannot be reached, or refused what it was given."
+class JournalError(StorageError): "An event cannot be recorded, or is not durable yet."
+class ExperimentError(WorkbenchError): "An experiment cannot be made, changed or read."
 class TrainingError(WorkbenchError): "A training run cannot start or cannot go on."
 class PipelineError(WorkbenchError): "A pipeline does not exist, was given wrong parameters, or failed in a cell."
