@@ -35,6 +35,7 @@ class StorageSettings(Section):
     "Where everything that outlives a process is kept."
     url:str = Field(default='sqlite:///workbench.db', description='The database: sqlite:///FILE (from the project root), postgresql://… or mysql://…')
     journal_days:int = Field(default=7, ge=1, description='Days for which single events are kept; older ones are kept as daily figures.')
+    export:Literal['none','parquet','csv'] = Field(default='none', description='As what the daily figures of adapters are also written to exports/, whenever events are let go.')
 
 class CompositionSettings(Section):
     "What may stay in memory of the adapters that answer."

@@ -44,7 +44,7 @@ def test_the_environment_wins_over_the_file(project, monkeypatch):
 
 @pytest.mark.parametrize('key', KEYS)
 def test_every_key_can_be_set_in_the_environment(project, monkeypatch, key):
-    value = {'model.device': 'cuda', 'model.dtype': 'nf4', 'training.threads': '3', 'storage.journal_days': '3', 'composition.bank_mb': '3', 'composition.memory_mb': '3', 'composition.idle_minutes': '3', 'engine.rows': '3', 'engine.waiting': '3', 'engine.kv_mb': '3'}.get(key, 'other')
+    value = {'model.device': 'cuda', 'model.dtype': 'nf4', 'training.threads': '3', 'storage.journal_days': '3', 'storage.export': 'csv', 'composition.bank_mb': '3', 'composition.memory_mb': '3', 'composition.idle_minutes': '3', 'engine.rows': '3', 'engine.waiting': '3', 'engine.kv_mb': '3'}.get(key, 'other')
     monkeypatch.setenv(f'RMN_{key.replace(".", "_").upper()}', value)
     row = next(r for r in load_settings().rows() if r.key == key)
     assert row.value.endswith(value) and row.source.startswith('RMN_')

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from ..errors import WorkbenchError
 from .fixed_horizon import Interval, Significance
@@ -39,7 +39,7 @@ def interval(
 )->Interval:
     "The normal interval of an estimate for one look: value ± z·se."
     if not 0<confidence<1: raise WorkbenchError(f'A confidence of {confidence} was asked for.', 'Use a share between 0 and 1, such as 0.95.')
-    half = float(stats.norm.isf((1-confidence)/2))*effect.se
+    half = -float(special.ndtri((1-confidence)/2))*effect.se
     if math.isnan(effect.value): return Interval(math.nan, -math.inf, math.inf, effect.n, 'normal', confidence)
     return Interval(effect.value, effect.value-half, effect.value+half, effect.n, 'normal', confidence)
 

@@ -43,7 +43,7 @@ class Interval:
         return {k:None if isinstance(v,float) and not math.isfinite(v) else v for k,v in asdict(self).items()}
 
 # %% ../../nbs/21_stats.fixed_horizon.ipynb #1ae70714
-def _z(confidence): return float(stats.norm.isf((1-confidence)/2))
+def _z(confidence): return -float(special.ndtri((1-confidence)/2))
 
 def _check(confidence:float, **counts:tuple[float,float]):
     "Refuse counts that cannot be: each `name=(k, n)` needs 0 ≤ k ≤ n."

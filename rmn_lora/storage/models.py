@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Long', 'Serial', 'Id', 'When', 'now', 'Base', 'Tenant', 'Retailer', 'Brand', 'Campaign', 'AudienceSegment',
            'PerformanceMetric', 'gtin14', 'SKUCatalog', 'AdapterVersion', 'Experiment', 'ExperimentEvent',
-           'JournalWriter', 'JournalEvent', 'QueueItem', 'Run', 'Feedback', 'ReflectionLog']
+           'JournalWriter', 'JournalEvent', 'Figure', 'QueueItem', 'Run', 'Feedback', 'ReflectionLog']
 
 # %% ../../nbs/02_storage.models.ipynb #cbd34028
 from datetime import UTC, date, datetime
@@ -38,8 +38,7 @@ class When(TypeDecorator):
 def now()->datetime: return datetime.now(UTC)
 
 # %% ../../nbs/02_storage.models.ipynb #802a5a71
-def _plain(value:Any)->Any:
-    "A value as JSON has it: times in ISO 8601, amounts as text, so that no cent is lost."
+def _plain(value:Any)->Any: # Times in ISO 8601, amounts as text, so that no cent is lost
     return value.isoformat() if isinstance(value,(date,datetime)) else str(value) if isinstance(value,Decimal) else value
 
 class Base(DeclarativeBase):
@@ -61,7 +60,6 @@ class Tenant(Base):
     name:Mapped[str] = mapped_column(default='')
     settings:Mapped[dict[str,Any]] = mapped_column(default=dict)
     created_at:Mapped[datetime] = mapped_column(default=now)
-
 class Retailer(Base):
     "A retail media network: how to reach it, and what it calls things."
     __tablename__ = 'retailers'
@@ -206,6 +204,14 @@ class JournalEvent(Base):
     kind:Mapped[str] = mapped_column(Id(40))
     body:Mapped[str] = mapped_column(Long) # JSON
     __table_args__ = dict(sqlite_with_rowid=False)
+
+class Figure(Base):
+    "What a view of the journal showed of one thing on one day, after the day's events were let go."
+    __tablename__ = 'figures'
+    view:Mapped[str] = mapped_column(Id(40), primary_key=True)
+    entity:Mapped[str] = mapped_column(primary_key=True)
+    day:Mapped[int] = mapped_column(primary_key=True, autoincrement=False) # Days since 1970, UTC; 0 is all days together
+    figures:Mapped[str] = mapped_column(Long) # JSON
 
 class QueueItem(Base):
     "An answer that waits for a person."

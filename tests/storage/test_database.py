@@ -32,7 +32,7 @@ def rows():
         m.SKUCatalog(retailer_id='walmart',sku='0001',brand_id='acme',upc='036000291452'), m.AudienceSegment(segment_id='s',definition={'age':[18,34]},reach=3_000_000_000),
         m.PerformanceMetric(campaign_id='c',day=date(2026,1,2),metric='sales',value=Decimal('12.3400'),currency='USD',attribution={'window_days':14}), m.AdapterVersion(version='sha256:1',adapter_id='a',kind='task',base='sha256:b'),
         m.Experiment(experiment_id='e',definition={'salt':'x'}), m.ExperimentEvent(experiment_id='e',action='created',who='me',why='to see'), m.JournalWriter(writer='w'), m.JournalEvent(writer='w',seq=2**40,key='k',at=2**50,kind='request',body='{"x":"é"}'),
-        m.QueueItem(item_id='q',prompt='p',output='o'*100_000,score=1.5,method='entropy',priority='high',reason='r',composition={'identity':'sha256:2'}), m.Run(run_id='r',pipeline='demo'),
+        m.Figure(view='v',entity='a',day=3,figures='{}'), m.QueueItem(item_id='q',prompt='p',output='o'*100_000,score=1.5,method='entropy',priority='high',reason='r',composition={'identity':'sha256:2'}), m.Run(run_id='r',pipeline='demo'),
         m.Feedback(kind='thumbs',prompt='p',thumbs='up'), m.ReflectionLog(session_id='s',phase='budgeting',confidence=.75)]
 
 def test_every_table_gives_back_what_it_was_given(db):
@@ -152,3 +152,13 @@ def test_codes_that_are_none_are_refused(code):
 def test_one_item_has_one_number():
     assert m.gtin14('036000291452')==m.gtin14('0036000291452')==m.gtin14('0 036000-291452')=='00036000291452' and m.gtin14(None) is None
     with pytest.raises(StorageError): m.SKUCatalog(sku='x',upc='036000291452',ean='4006381333931')
+
+def test_from_the_first_revision_to_the_newest_keeps_what_is_there(empty):
+    "Each revision in turn, with rows in the tables of the first."
+    migrate(empty,'0001')
+    with empty.connect() as c: c.execute(text("INSERT INTO journal_writers (writer, started_at) VALUES ('w', '2026-01-01 00:00:00')"))
+    with empty.get_session() as s: s.add_all([m.Tenant(tenant_id='t'),m.JournalEvent(writer='w',seq=1,at=1,kind='x',body='{}')])
+    assert revision(empty)=='0001' and not health(empty)['ok']
+    migrate(empty)
+    with empty.get_session(readonly=True) as s: assert s.get(m.Tenant,'t') and s.get(m.JournalEvent,('w',1)) and s.scalar(select(func.count()).select_from(m.Figure))==0
+    with empty.connect() as c: assert compare_metadata(MigrationContext.configure(c),m.Base.metadata)==[]

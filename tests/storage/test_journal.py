@@ -8,7 +8,8 @@ from sqlalchemy import func, select
 
 from rmn_lora.errors import JournalError
 from rmn_lora.storage.database import Database, migrate
-from rmn_lora.storage.journal import Event, Journal, read
+from rmn_lora.storage.events import Event, read
+from rmn_lora.storage.journal import Journal
 from rmn_lora.storage.models import JournalEvent, JournalWriter
 
 @pytest.fixture
@@ -131,7 +132,8 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path):
 import json, resource, signal, sys, time
 from rmn_lora.errors import JournalError
 from rmn_lora.storage.database import Database, migrate
-from rmn_lora.storage.journal import Journal, read
+from rmn_lora.storage.events import read
+from rmn_lora.storage.journal import Journal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 db = Database(f'sqlite:///{sys.argv[1]}/full.db'); migrate(db)
 journal = Journal(db, spool=sys.argv[1]+'/spool')
@@ -226,12 +228,12 @@ def test_a_full_queue_refuses_and_forgets_none(sqlite, tmp_path):
 def test_a_transaction_whose_end_nobody_heard_counts_once(sqlite, tmp_path, monkeypatch):
     "The database committed, and the answer was lost: the rows are sent again, and those who follow hear of each once."
     from rmn_lora.storage import journal as module
-    write,lost,followed = module._write,[True],[]
+    write,lost,followed = module.write_rows,[True],[]
     def once_unheard(db, rows):
         there = write(db,rows)
         if lost: lost.pop(); raise OSError('the line broke')
         return there
-    monkeypatch.setattr(module,'_write',once_unheard)
+    monkeypatch.setattr(module,'write_rows',once_unheard)
     journal = Journal(sqlite,spool=tmp_path/'spool'); journal.follow(lambda a,b,new: followed.extend(new))
     for n in range(20): journal.record({'kind':'x','n':n})
     wait_for(lambda: not journal.state()['waiting']); journal.close()

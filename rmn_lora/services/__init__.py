@@ -1,0 +1,15 @@
+"The services by their public names; each is imported when it is first asked for."
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    'AdapterAnalytics': 'services.analytics', 'AdapterMetrics': 'services.metrics', 'get_analytics': 'services.analytics',
+    'RealtimeCompositor': 'adapters.compositor', 'CompositionCache': 'adapters.cache', 'get_compositor': 'adapters.compositor',
+}
+__all__ = ['AdapterAnalytics', 'AdapterMetrics', 'get_analytics', 'RealtimeCompositor', 'CompositionCache', 'get_compositor']
+
+def __getattr__(name:str) -> Any:
+    if name in _HOMES: return getattr(import_module(f'rmn_lora.{_HOMES[name]}'), name)
+    raise AttributeError(f'rmn_lora.services has no {name}; it has {", ".join(_HOMES)}.')
+
+def __dir__() -> list[str]: return __all__
