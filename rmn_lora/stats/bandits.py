@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from ..errors import WorkbenchError
 from .chances import best_of, chances
@@ -102,7 +102,8 @@ class GaussianThompson(Bandit):
 
 def _likely_best(mean:np.ndarray, sd:np.ndarray)->np.ndarray:
     "Chance that each of some independent normal quantities is the largest."
-    return np.array([c.best for c in best_of(stats.norm(mean[:,None],sd[:,None]))])
+    def z(x): return (x-mean[:,None])/sd[:,None]
+    return np.array([c.best for c in best_of(mean, sd, lambda x: np.exp(-z(x)**2/2)/(sd[:,None]*math.sqrt(2*math.pi)), lambda x: special.ndtr(z(x)))])
 
 # %% ../../nbs/24_stats.bandits.ipynb #57264d93
 class LinearThompson(Bandit):

@@ -6,11 +6,12 @@
 __all__ = ['Chance', 'best_of', 'chances']
 
 # %% ../../nbs/21d_stats.chances.ipynb #454cbfb9
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable,Sequence
+from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from ..errors import WorkbenchError
 
@@ -20,18 +21,22 @@ class Chance(NamedTuple):
     best:float # Chance that its share is the highest
     loss:float # Share that is lost on average by choosing it: E[max(others) − its own], where that is positive
 
-_AT = np.concatenate([10.**-np.arange(12,1,-2), np.linspace(.02,.98,33), 1-10.**-np.arange(2,13,2)]) # Quantiles between which the integrands are smooth
-_X,_W = np.polynomial.legendre.leggauss(12)
+_STEPS = np.array([0,.4,.8,1.2,1.7,2.3,3,4,5.5,8,12,18,27,40]) # Standard deviations from the mean at which the axis is cut: between cuts the integrands are smooth
+_X,_W = np.polynomial.legendre.leggauss(10)
 
 def best_of(
-    distribution:Any, # A frozen scipy distribution of shape (K, 1): what is known about each of K
-    ends:tuple[float,...]=(), # Ends of the axis, where it has any
+    mean:np.ndarray, # Of each of K independent quantities, shape (K,)
+    sd:np.ndarray, # Their standard deviations
+    density:Callable[[np.ndarray],np.ndarray], # Of each at points of shape (n,): shape (K, n)
+    below:Callable[[np.ndarray],np.ndarray], # Chance of each to be below points: shape (K, n)
+    ends:tuple[float,float]=(-math.inf,math.inf), # Of the axis
 )->list[Chance]:
     "Chance that each of K independent quantities is the largest, and what is lost on average by choosing it."
-    cuts = np.unique(np.concatenate([ends, distribution.ppf(_AT).ravel()]))
+    around = (mean[:,None]+sd[:,None]*np.concatenate([-_STEPS[::-1],_STEPS[1:]])).ravel()
+    cuts = np.unique(np.concatenate([[e for e in ends if math.isfinite(e)], np.clip(around,*ends)]))
     half = np.diff(cuts)[:,None]/2
     x,w = ((cuts[:-1,None]+half)+half*_X).ravel(),(half*_W).ravel()
-    f,F = distribution.pdf(x),distribution.cdf(x)
+    f,F = density(x),below(x)
     others = [np.delete(F,j,0).prod(0) for j in range(len(F))]
     return [Chance(min(1.,float((w*f[j]*rest).sum())), float((w*F[j]*(1-rest)).sum())) for j,rest in enumerate(others)]
 
@@ -44,4 +49,7 @@ def chances(
         if not 0<=k<=n: raise WorkbenchError(f'{k} of {n} cannot be a share.', 'Give (successes, trials) with 0 <= successes <= trials.')
     if len(groups)<2 or min(prior)<=0: raise WorkbenchError(f'{len(groups)} variants with a prior of {prior} cannot be compared.', 'Give two or more, and a prior above 0.')
     k,n = np.array(groups,float).T
-    return best_of(stats.beta((k+prior[0])[:,None], (n-k+prior[1])[:,None]), (0.,1.))
+    a,b = (k+prior[0])[:,None],(n-k+prior[1])[:,None]
+    mean,total = (a/(a+b))[:,0],(a+b)[:,0]
+    density = lambda x: np.exp(special.xlogy(a-1,x)+special.xlog1py(b-1,-x)-special.betaln(a,b))
+    return best_of(mean, np.sqrt(mean*(1-mean)/(total+1)), density, lambda x: special.betainc(a,b,x), (0.,1.))

@@ -61,7 +61,7 @@ def welch(
     if va+vb==0: return undefined(name, n, 'the values do not vary')
     t = (b.mean-a.mean)/math.sqrt(va+vb)
     freedom = (va+vb)**2/(va**2/(a.n-1)+vb**2/(b.n-1))
-    return significance(2*float(stats.t.sf(abs(t),freedom)), lambda: math.log(2)+log_tail(lambda x: stats.t.logpdf(x,freedom), abs(t)), n, name, t)
+    return significance(2*float(special.stdtr(freedom,-abs(t))), lambda: math.log(2)+log_tail(lambda x: stats.t.logpdf(x,freedom), abs(t)), n, name, t)
 
 # %% ../../nbs/21c_stats.effects.ipynb #5fe7275a
 def ratio(

@@ -9,7 +9,7 @@ __all__ = ['Interval', 'wilson', 'clopper_pearson', 'jeffreys', 'newcombe', 'pai
 # %% ../../nbs/21_stats.fixed_horizon.ipynb #a73f8a48
 import math, sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import special, stats
@@ -40,7 +40,7 @@ class Interval:
     def __contains__(self, value): return self.lo<=value<=self.hi
     def to_dict(self)->dict:
         "Plain values for JSON; what is not finite becomes None."
-        return {k:None if isinstance(v,float) and not math.isfinite(v) else v for k,v in asdict(self).items()}
+        return {k:None if isinstance(v,float) and not math.isfinite(v) else v for k,v in vars(self).items()}
 
 # %% ../../nbs/21_stats.fixed_horizon.ipynb #1ae70714
 def _z(confidence): return -float(special.ndtri((1-confidence)/2))
@@ -154,7 +154,7 @@ class Significance:
         if self.p is None: return f'p undefined: {self.reason} ({self.method})'
         p = f'{self.p:.2g}' if self.log10_p>-300 else f'1e{self.log10_p:.0f}'
         return f'p={p} ({self.method}, n={self.n:g})'
-    def to_dict(self)->dict: return asdict(self)
+    def to_dict(self)->dict: return dict(vars(self))
 
 # %% ../../nbs/21_stats.fixed_horizon.ipynb #2ae0953f
 def mcnemar(

@@ -7,7 +7,7 @@ __all__ = ['Estimate', 'finite', 'Moments', 'of_counts', 'Joint']
 
 # %% ../../nbs/20_stats.moments.ipynb #20bab638
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -65,7 +65,7 @@ class Moments:
     def total(self)->float: return self.n*self.mean
     def to_dict(self)->dict:
         "Plain values for JSON: the bounds of no values are None."
-        return asdict(self)|({} if self.n else dict(min=None, max=None))
+        return dict(vars(self))|({} if self.n else dict(min=None, max=None))
     @classmethod
     def from_dict(cls, d:dict)->'Moments': return cls(**d) if d['n'] else cls()
 

@@ -74,7 +74,7 @@ def chi_square(
 
 def _chi_square(statistic:float, freedom:int, n:float, name:str)->Significance:
     "The tail of a χ² with so many degrees of freedom."
-    return significance(float(stats.chi2.sf(statistic,freedom)), lambda: log_tail(lambda x: stats.chi2.logpdf(x,freedom), statistic), n, name, statistic)
+    return significance(float(special.chdtrc(freedom,statistic)), lambda: log_tail(lambda x: stats.chi2.logpdf(x,freedom), statistic), n, name, statistic)
 
 # %% ../../nbs/21b_stats.tables.ipynb #6a936e38
 def fisher(
@@ -109,7 +109,7 @@ def two_proportions(
 
 def normal_test(z:float, n:float, name:str)->Significance:
     "Two-sided p of a standard normal z."
-    return significance(2*float(stats.norm.sf(abs(z))), lambda: math.log(2)+float(special.log_ndtr(-abs(z))), n, name, z)
+    return significance(2*float(special.ndtr(-abs(z))), lambda: math.log(2)+float(special.log_ndtr(-abs(z))), n, name, z)
 
 # %% ../../nbs/21b_stats.tables.ipynb #6740b9d9
 def mann_whitney(
@@ -126,7 +126,7 @@ def mann_whitney(
     u = float((x*(np.cumsum(y)-y/2)).sum())
     sd = math.sqrt(n1*n2/12*((n+1)-((levels**3-levels).sum())/(n*(n-1))))
     z = math.copysign(max(0.,abs(u-n1*n2/2)-.5)/sd, u-n1*n2/2)
-    return significance(2*float(stats.norm.sf(abs(z))), lambda: math.log(2)+float(special.log_ndtr(-abs(z))), n, name, u/(n1*n2))
+    return significance(2*float(special.ndtr(-abs(z))), lambda: math.log(2)+float(special.log_ndtr(-abs(z))), n, name, u/(n1*n2))
 
 # %% ../../nbs/21b_stats.tables.ipynb #e1a71899
 def shares(weights:Sequence[float])->np.ndarray:

@@ -6,11 +6,12 @@
 __all__ = ['Journal']
 
 # %% ../../nbs/04b_storage.journal.ipynb #2a78eb89
-import atexit, json, logging, os, threading, time, uuid
+import json, logging, os, threading, time, uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -77,6 +78,7 @@ class Journal:
         with self._lock:
             if not self._thread and not self._closed:
                 self._thread = threading.Thread(target=self._run, name='journal', daemon=True)
+                Finalize(None, _leave, exitpriority=10) # Runs at the end of a process, of a child of multiprocessing as well
                 self._thread.start()
         self._asked.set()
 
@@ -181,9 +183,8 @@ def _forked()->None:
     for journal in list(_journals): journal._begin()
 os.register_at_fork(after_in_child=_forked)
 
-def _leave()->None:
+def _leave(journals:WeakSet[Journal]=_journals)->None:
     "At the end of the process: what was recorded is written."
-    for journal in list(_journals):
+    for journal in list(journals):
         try: journal.close()
         except JournalError as e: logging.getLogger(__name__).error('%s', e)
-_ = atexit.register(_leave)

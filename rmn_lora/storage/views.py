@@ -30,6 +30,7 @@ class View:
     "Figures by entity and day that follow the journal. A kind of its own defines `kinds`, `entities`, `empty`, `fold`, `merge`, `pack` and `unpack`."
     name:ClassVar[str]
     kinds:ClassVar[tuple[str,...]]
+    by_day:ClassVar[bool] = True # Are figures kept by day, so that old events can go?
 
     def entities(self, body:dict[str,Any])->Iterable[str]:
         "What an event is about."
@@ -83,7 +84,7 @@ class View:
         for day,some in by.items():
             new = self.fold(some)
             self.merge(self.total[entity],new)
-            self.merge(self.days[entity][day],new)
+            if self.by_day: self.merge(self.days[entity][day],new)
             self.watch(self.total[entity],some)
 
     def refresh(self, *entities:str)->None:

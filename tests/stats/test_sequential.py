@@ -15,7 +15,7 @@ from rmn_lora.stats.moments import Estimate, Moments, of_counts
 from rmn_lora.stats.power import (always_valid_items, cohens_h, days, detectable_mean, detectable_percentile, detectable_share, items, items_for_means,
     items_for_percentile, items_for_shares, many_looks, pairs_for_preference)
 from rmn_lora.stats.sequential import adaptive_sequence, adaptive_test, confidence_sequence, sequential_test, tuning
-from rmn_lora.stats.sequential_counts import (_against, _log_e, percentile_lift, percentile_sequence, percentile_test, sequential_sample_ratio, share_difference,
+from rmn_lora.stats.sequential_counts import (_against, _log_e, percentile_change, percentile_sequence, sequential_sample_ratio, share_difference,
     share_sequence, share_test)
 from rmn_lora.stats.sketch import Sketch
 
@@ -72,7 +72,7 @@ def test_percentiles_under_many_looks(draw):
     def fooled(_):
         a,b = Sketch(),Sketch()
         for _ in range(25):
-            if percentile_test(a.add(draw(rng,30)),b.add(draw(rng,30)),.95,1500).p<=.05: return True
+            if percentile_change(a.add(draw(rng,30)),b.add(draw(rng,30)),.95,1500)[1].p<=.05: return True
         return False
     assert ever(fooled,300)<=.05
 
@@ -215,16 +215,16 @@ def test_a_slower_side_is_found_and_its_lift_bounded():
     found = held = 0
     for _ in range(100):
         a,b = (Sketch().add(rng.lognormal(5+s,.5,3000)) for s in (0,.2))
-        i = percentile_lift(a,b,.95,6000)
+        i = percentile_change(a,b,.95,6000)[0]
         held += math.expm1(.2) in i; found += i.lo>0
-        assert (i.lo>.0101)<=(percentile_test(a,b,.95,6000).p<=.05)
+        assert (i.lo>.0101)<=(percentile_change(a,b,.95,6000)[1].p<=.05)
     assert held>=95 and found>60
 
 @settings(max_examples=40)
 @given(st.lists(st.floats(.1,1e4),min_size=1,max_size=300), st.lists(st.floats(.1,1e4),min_size=1,max_size=300), st.integers(10,1000))
 def test_the_lift_is_that_of_all_pairs_of_bins(x, y, planned):
     a,b = Sketch().add(x),Sketch().add(y)
-    got,r,limit = percentile_lift(a,b,.9,planned),1/tuning(planned/2,unknowns=2),math.log(20)
+    got,r,limit = percentile_change(a,b,.9,planned)[0],1/tuning(planned/2,unknowns=2),math.log(20)
     ea,eb = _against(a,.9,r),_against(b,.9,r)
     ka,kb = (np.arange(s.first-1,s.first+len(s.counts)+1) for s in (a,b))
     ok = ea[:,None]+eb[None]<limit
@@ -236,14 +236,14 @@ def test_the_lift_is_that_of_all_pairs_of_bins(x, y, planned):
 # --- what cannot be
 
 @pytest.mark.parametrize('i', [confidence_sequence(Estimate(math.nan,math.inf,0),10), confidence_sequence(Moments.of([1]).estimate,10), confidence_sequence(Moments.of([1,1]).estimate,10),
-    adaptive_sequence(Moments().estimate,Moments.of([1,2]).estimate,10), percentile_sequence(Sketch(),.5,10), percentile_lift(Sketch(),Sketch().add(1),.5,10)], ids=range(6))
+    adaptive_sequence(Moments().estimate,Moments.of([1,2]).estimate,10), percentile_sequence(Sketch(),.5,10), percentile_change(Sketch(),Sketch().add(1),.5,10)[0]], ids=range(6))
 def test_too_little_is_unbounded(i): assert i.hi==math.inf and i.lo in (-math.inf,-1)
 
 @pytest.mark.parametrize('t', [sequential_test(Moments.of([1,1]).estimate,10), adaptive_test(Moments().estimate,Moments.of([1,2]).estimate,10), share_test(0,0,1,2,10),
-    percentile_test(Sketch(),Sketch().add(1),.5,10), sequential_sample_ratio([([0,0],[1,1])],10)], ids=lambda t: t.method)
+    percentile_change(Sketch(),Sketch().add(1),.5,10)[1], sequential_sample_ratio([([0,0],[1,1])],10)], ids=lambda t: t.method)
 def test_what_is_undefined_is_said(t): assert t.p is None and t.reason
 
-@pytest.mark.parametrize('wrong', [lambda: tuning(0), lambda: tuning(10,1), lambda: share_sequence(3,2,10), lambda: percentile_sequence(Sketch().add(1),1,10), lambda: percentile_test(Sketch().add(1),Sketch(.02).add(1),.5,10),
+@pytest.mark.parametrize('wrong', [lambda: tuning(0), lambda: tuning(10,1), lambda: share_sequence(3,2,10), lambda: percentile_sequence(Sketch().add(1),1,10), lambda: percentile_change(Sketch().add(1),Sketch(.02).add(1),.5,10)[1],
     lambda: sequential_sample_ratio([([1,2,3],[1,1])],10), lambda: items(0), lambda: items(1,power=1), lambda: items_for_shares(.2,1.2), lambda: items_for_means(1,0), lambda: items_for_percentile(.1,Sketch()),
     lambda: pairs_for_preference(.5), lambda: days(10,0), lambda: Thompson(['a']), lambda: Thompson(['a','a']), lambda: Thompson('ab',floor=.6), lambda: EpsilonGreedy('ab',epsilon=2),
     lambda: Thompson('ab').update('a',.5), lambda: Thompson('ab').update('c',1), lambda: Thompson('ab').difference('a','c',9), lambda: GaussianThompson('ab').update('a',math.nan),
