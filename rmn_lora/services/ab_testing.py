@@ -10,7 +10,7 @@ import hashlib, json, time
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from inspect import signature
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -26,6 +26,9 @@ from ..storage.journal import Journal
 from ..storage.models import Experiment, ExperimentEvent, JournalEvent, now
 from ..storage.views import View
 
+if TYPE_CHECKING:
+    from rmn_lora.adapters.compositor import RealtimeCompositor
+
 # %% ../../nbs/51d_services.ab_testing.ipynb #73b3eb83
 class ABTestingFramework(View):
     "Experiments over adapter versions. Thread-safe; any number of processes may share a database."
@@ -35,8 +38,10 @@ class ABTestingFramework(View):
     def __init__(self,
         db:Database|None=None, # By default the one in use
         journal:Journal|None=None, # By default one of its own
+        compositor:'RealtimeCompositor|None'=None, # What `promote` swaps adapters with
     ):
         super().__init__(journal or Journal(db))
+        self.compositor = compositor
         self._loaded:dict[str,tuple[ABExperiment,list[Assignment]]] = {}
         self._loaded_at,self._seen = 0.,dict[tuple[str,str],str]()
 
@@ -203,10 +208,39 @@ class ABTestingFramework(View):
         left = days(max(1,e.plan.planned-n),n/running) if n and running>1/24 and n<e.plan.planned else None
         return dict(experiment_id=experiment_id, name=e.name, status=e.status, impressions=n, days_to_plan=left)|found
 
+    # --- what follows from it
+
+    def promote(self, experiment_id:str, who:str='', why:str='')->dict[str,Any]:
+        "Let the control's adapters mean the winner's from now on, under load, and stop the experiment. Raises `ExperimentError` without a winner, `AdapterError` if a swap fails; then nothing has moved."
+        if not self.compositor: raise ExperimentError('There is nothing to swap adapters with.', 'Hand over a compositor: get_ab_framework(get_compositor(manager)).')
+        e,found = self.get_experiment(experiment_id),self.get_experiment_results(experiment_id)
+        if not found['winner']: raise ExperimentError(f'Experiment {experiment_id!r} has no winner: {found["decision"]}.', found['verdict'])
+        arms = {v.variant_id: v.adapter_ids for v in e.variants}
+        old,new = arms[found['control']],arms[found['winner']]
+        if len(old)!=len(new): raise ExperimentError(f'The control has the adapters {", ".join(old)}, the winner {", ".join(new)}.', 'Only as many for as many can be swapped: compose the winner by its own names instead.')
+        swaps:list[dict] = []
+        try: swaps += (self.compositor.swap_adapter(a,b,warm_swap=True) for a,b in zip(old,new) if a!=b)
+        except Exception:
+            for s in swaps: self.compositor.rollback(s['name'])
+            raise
+        change = dict(winner=found['winner'], swaps=[{k: s[k] for k in ('name','before','after')} for s in swaps])
+        self._change(experiment_id,'promote',who,why or found['verdict'],change,['running','stopped'],status='stopped',stopped_at=e.stopped_at or now())
+        return change
+
+    def roll_back(self, experiment_id:str, who:str='', why:str='')->dict[str,Any]:
+        "Take a promotion back: the names mean what they meant before. Raises `ExperimentError` if there is none to take back."
+        if not self.compositor: raise ExperimentError('There is nothing to swap adapters with.', 'Hand over a compositor: get_ab_framework(get_compositor(manager)).')
+        moves = [h for h in self.history(experiment_id) if h['action'] in ('promote','roll back')]
+        if not moves or moves[-1]['action']!='promote': raise ExperimentError(f'Experiment {experiment_id!r} has no promotion that stands.', 'There is nothing to take back.')
+        change = dict(swaps=[{k: v for k,v in self.compositor.rollback(s['name']).items() if k!='seconds'} for s in moves[-1]['change']['swaps']])
+        self._change(experiment_id,'roll back',who,why,change,['stopped'])
+        return change
+
 # %% ../../nbs/51d_services.ab_testing.ipynb #8371a043
 _current:list[ABTestingFramework] = []
 
-def get_ab_framework()->ABTestingFramework:
-    "The experiments of the database in use: one framework a process."
+def get_ab_framework(compositor:'RealtimeCompositor|None'=None)->ABTestingFramework:
+    "The experiments of the database in use: one framework a process. Hand over a compositor once, to promote with."
     if not _current or _current[0].journal.db is not get_db(): _current[:] = [ABTestingFramework()]
+    if compositor: _current[0].compositor = compositor
     return _current[0]
