@@ -48,6 +48,7 @@ readme: setup ## write README.md from nbs/index.ipynb
 	@$(BIN)/python .ci/pages.py readme
 
 bench: setup ## run the benchmarks in nbs/bench/, or one: make bench BENCH=name
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation --editable '.[peers]'
 	@set -e; shopt -s nullglob; for notebook in nbs/bench/$(or $(BENCH),*).ipynb; do $(BIN)/rmn-lora run "$$notebook"; done
 
 tours: setup ## run the tours in nbs/tours/: one story each, from end to end

@@ -6,10 +6,11 @@
 __all__ = ['BUCKETS', 'Variant', 'variants_of', 'check_weights', 'deal', 'Assignment']
 
 # %% ../../nbs/51_services.assignment.ipynb #406e7ad0
-import hashlib, random
+import random
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b as _blake2b
 from itertools import accumulate
 from typing import Any
 
@@ -20,11 +21,11 @@ BUCKETS = 10_000 # Units fall into so many buckets; weights are rounded to one o
 
 _CHANCE = random.SystemRandom()
 
-def _key(*salt:str)->bytes: return hashlib.blake2b('\x00'.join(salt).encode(), digest_size=16).digest()
+def _key(*salt:str)->bytes: return _blake2b('\x00'.join(salt).encode(), digest_size=16).digest()
 
-def _hash(key:bytes, unit:bytes)->int:
-    "64 bits of a unit under a key."
-    return int.from_bytes(hashlib.blake2b(unit, digest_size=8, key=key).digest(), 'little')
+def _place(share:float)->bytes:
+    "Where a share of all hashes ends: hashes are compared as the bytes that they are."
+    return min(int(share*2**64),2**64-1).to_bytes(8,'big')+(b'\xff'*5 if share>=1 else b'')
 
 # %% ../../nbs/51_services.assignment.ipynb #ef886f55
 @dataclass(frozen=True)
@@ -80,9 +81,9 @@ class Assignment:
 
     def __post_init__(self):
         self._targets = tuple((k,frozenset(v)) for k,v in self.targeting.items())
-        self._key,self._layer = _key('experiment',self.salt),_key('layer',self.layer) if self.layer else b''
-        self._lo,self._hi,self._below = int(self.span[0]*2**64),int(self.span[1]*2**64),int(self.exposure*2**32)
-        self._names = tuple(self.variants[v] for v in self.dealt)
+        names = tuple(self.variants[v] for v in self.dealt) if self.strategy=='hash' else ()
+        layer = _key('layer',self.layer) if self.layer else b''
+        self._compiled = self._targets,layer,_place(self.span[0]),_place(self.span[1]),_key('experiment',self.salt),_place(self.exposure),names
         self._cuts = list(accumulate(self.dealt.count(v) for v in range(len(self.variants))))
 
     def takes_part(self, context:Mapping[str,Any]|None)->bool:
@@ -96,13 +97,16 @@ class Assignment:
         context:Mapping[str,Any]|None=None, # What targeting looks at: task, retailer, tenant, …
     )->str|None: # None if the unit takes no part
         "The variant of a unit; by hash, the same for ever."
-        if self._targets and not self.takes_part(context): return None
+        targets,layer,lo,hi,key,below,names = self._compiled
+        if targets:
+            if context is None: return None
+            for k,allowed in targets:
+                if context.get(k) not in allowed: return None
         raw = unit.encode()
-        if self._layer and not self._lo<=_hash(self._layer,raw)<self._hi: return None
-        h = _hash(self._key,raw)
-        if h>>32>=self._below: return None
-        if self.strategy!='hash': return self._draw()
-        return self._names[(h&0xffffffff)*BUCKETS>>32]
+        if layer and not lo<=_blake2b(raw, digest_size=8, key=layer).digest()<hi: return None
+        h = _blake2b(raw, digest_size=12, key=key).digest()
+        if h>=below: return None
+        return names[int.from_bytes(h[8:],'big')*BUCKETS>>32] if names else self._draw()
 
     def _draw(self)->str:
         if self.strategy=='random': return _CHANCE.choice(self.variants)

@@ -9,7 +9,7 @@ __all__ = ['NEAR_ZERO', 'Sketch']
 import math
 from typing import Any
 
-import numpy as np
+import numpy as np, polars as pl
 from numpy.typing import ArrayLike
 
 from ..errors import WorkbenchError
@@ -35,6 +35,11 @@ class Sketch:
         "The number of the bin of each value: 0 near zero, from there upwards and downwards."
         size = np.maximum(np.abs(values), NEAR_ZERO)
         return np.copysign(np.ceil((np.log(size)-math.log(NEAR_ZERO))/self.log_gamma-1e-12), values).astype(np.int64)
+
+    def bin_of(self, column:pl.Expr)->pl.Expr:
+        "The same, as an expression of polars; null stays null."
+        steps = ((column.abs().clip(lower_bound=NEAR_ZERO).log()-math.log(NEAR_ZERO))/self.log_gamma-1e-12).ceil()
+        return (steps*column.sign()).cast(pl.Int64)
 
     def at(self,
         bins:ArrayLike, # Numbers of bins

@@ -8,6 +8,7 @@ __all__ = ['Row', 'Event', 'pack_event', 'one_transaction', 'write_rows', 'read'
 # %% ../../nbs/04_storage.events.ipynb #93f4b136
 import json, time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -73,8 +74,8 @@ def write_rows(db:Database, rows:Sequence[Row])->set[int]|None:
     "Write rows of one writer in one transaction. The numbers of those that are there now, None if that is all of them."
     taken,whole = 0,len(rows)-len(rows)%_ROWS
     with db.connect() as connection:
-        for i in range(0,whole,_ROWS): taken += connection.exec_driver_sql(_statement(db.dialect,_ROWS), tuple(v for r in rows[i:i+_ROWS] for v in r)).rowcount
-        if rest := rows[whole:]: taken += connection.exec_driver_sql(_statement(db.dialect,len(rest)), tuple(v for r in rest for v in r)).rowcount
+        for i in range(0,whole,_ROWS): taken += connection.exec_driver_sql(_statement(db.dialect,_ROWS), tuple(chain.from_iterable(rows[i:i+_ROWS]))).rowcount
+        if rest := rows[whole:]: taken += connection.exec_driver_sql(_statement(db.dialect,len(rest)), tuple(chain.from_iterable(rest))).rowcount
         if taken==len(rows): return None
         found = select(JournalEvent.seq).where(JournalEvent.writer==rows[0][0], JournalEvent.seq.between(rows[0][1],rows[-1][1]))
         return set(connection.scalars(found))

@@ -32,7 +32,7 @@ class Journal:
         db:Database|None=None, # By default the one in use
         seconds:float=.05, # Longest time that an event waits for company
         rows:int=10_000, # Events in one transaction, at most
-        limit:int=20_000, # Events that may wait; then who records waits, too
+        limit:int=50_000, # Events that may wait; then who records waits, too
         spool:Path|str='', # Where events go that could not be written when the journal was closed; by default journal/ in the project
     ):
         self.db,self.seconds,self.rows,self.limit = db or get_db(),seconds,rows,limit

