@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WorkbenchError', 'SettingsError', 'ReportError', 'UnlikeNumbersError', 'DatasetError', 'AdapterError',
-           'BaseModelError', 'EngineError', 'StorageError', 'JournalError', 'ExperimentError', 'TrainingError',
-           'PipelineError']
+           'BaseModelError', 'EngineError', 'StorageError', 'JournalError', 'ExperimentError', 'SelectionError',
+           'TrainingError', 'PipelineError']
 
 # %% ../nbs/00_errors.ipynb #2e43dd3f
 class WorkbenchError(Exception):
@@ -30,5 +30,6 @@ class EngineError(WorkbenchError): "A request cannot be taken, or failed."
 class StorageError(WorkbenchError): "The database cannot be reached, or refused what it was given."
 class JournalError(StorageError): "An event cannot be recorded, or is not durable yet."
 class ExperimentError(WorkbenchError): "An experiment cannot be made, changed or read."
+class SelectionError(WorkbenchError): "Answers cannot be scored, selected or queued."
 class TrainingError(WorkbenchError): "A training run cannot start or cannot go on."
 class PipelineError(WorkbenchError): "A pipeline does not exist, was given wrong parameters, or failed in a cell."

@@ -5,9 +5,10 @@ from typing import Any
 _HOMES = {
     'AdapterAnalytics': 'services.analytics', 'AdapterMetrics': 'services.metrics', 'get_analytics': 'services.analytics',
     'ABTestingFramework': 'services.ab_testing', 'ABExperiment': 'services.experiment', 'Variant': 'services.assignment', 'get_ab_framework': 'services.ab_testing',
+    'ActiveLearningSelector': 'services.active_learning', 'UncertaintyMethod': 'services.candidates', 'get_selector': 'services.active_learning',
     'RealtimeCompositor': 'adapters.compositor', 'CompositionCache': 'adapters.cache', 'get_compositor': 'adapters.compositor',
 }
-__all__ = ['AdapterAnalytics', 'AdapterMetrics', 'get_analytics', 'ABTestingFramework', 'ABExperiment', 'Variant', 'get_ab_framework', 'RealtimeCompositor', 'CompositionCache', 'get_compositor']
+__all__ = ['AdapterAnalytics', 'AdapterMetrics', 'get_analytics', 'ABTestingFramework', 'ABExperiment', 'Variant', 'get_ab_framework', 'ActiveLearningSelector', 'UncertaintyMethod', 'get_selector', 'RealtimeCompositor', 'CompositionCache', 'get_compositor']
 
 def __getattr__(name:str) -> Any:
     if name in _HOMES: return getattr(import_module(f'rmn_lora.{_HOMES[name]}'), name)

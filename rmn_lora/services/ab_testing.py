@@ -10,7 +10,7 @@ import hashlib, json, time
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from inspect import signature
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -26,9 +26,6 @@ from ..storage.journal import Journal
 from ..storage.models import Experiment, ExperimentEvent, JournalEvent, now
 from ..storage.views import View
 
-if TYPE_CHECKING:
-    from rmn_lora.adapters.compositor import RealtimeCompositor
-
 # %% ../../nbs/51d_services.ab_testing.ipynb #73b3eb83
 class ABTestingFramework(View):
     "Experiments over adapter versions. Thread-safe; any number of processes may share a database."
@@ -38,7 +35,7 @@ class ABTestingFramework(View):
     def __init__(self,
         db:Database|None=None, # By default the one in use
         journal:Journal|None=None, # By default one of its own
-        compositor:'RealtimeCompositor|None'=None, # What `promote` swaps adapters with
+        compositor:Any=None, # The `RealtimeCompositor` that `promote` swaps adapters with
     ):
         super().__init__(journal or Journal(db))
         self.compositor = compositor
@@ -239,8 +236,10 @@ class ABTestingFramework(View):
 # %% ../../nbs/51d_services.ab_testing.ipynb #8371a043
 _current:list[ABTestingFramework] = []
 
-def get_ab_framework(compositor:'RealtimeCompositor|None'=None)->ABTestingFramework:
-    "The experiments of the database in use: one framework a process. Hand over a compositor once, to promote with."
+def get_ab_framework(
+    compositor:Any=None, # The `RealtimeCompositor` to promote with; handed over once
+)->ABTestingFramework:
+    "The experiments of the database in use: one framework a process."
     if not _current or _current[0].journal.db is not get_db(): _current[:] = [ABTestingFramework()]
     if compositor: _current[0].compositor = compositor
     return _current[0]

@@ -10,7 +10,7 @@ import math, random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -21,9 +21,6 @@ from ..stats.moments import Moments
 from ..stats.power import always_valid_items, pairs_for_preference
 from ..stats.sequential_counts import share_sequence
 from ..storage.journal import Journal
-
-if TYPE_CHECKING:
-    from rmn_lora.adapters.compositor import RealtimeCompositor
 
 # %% ../../nbs/51e_services.offline.ipynb #5a29cf53
 Judge = Callable[[str,Mapping[str,Any]],bool] # Is this answer to this request right?
@@ -66,7 +63,7 @@ class Replay:
     def __repr__(self): return '\n'.join([f'{self.variants[0]}: {self.success(self.variants[0])}',*(f'{v}: {self.success(v)}, {self.difference(v)} more than {self.variants[0]}' for v in self.variants[1:])])
 
 def replay(
-    compositor:'RealtimeCompositor',
+    compositor:Any, # A `RealtimeCompositor`
     variants:Mapping[str,Sequence[str]], # Name → adapter ids, none for the base alone; the first is the control
     requests:Iterable[Mapping[str,Any]], # prompt (a text or messages), and expected
     judge:Judge=as_expected,
@@ -97,7 +94,7 @@ def replay(
 class Shadow:
     "Answers live requests with a challenger as well, without showing it."
     def __init__(self,
-        compositor:'RealtimeCompositor',
+        compositor:Any, # A `RealtimeCompositor`
         adapter_ids:Sequence[str], # The challenger
         judge:Judge|None=None, # Without one, only whether both say the same is known
         journal:Journal|None=None, # Where pairs are recorded

@@ -1,0 +1,140 @@
+"services.candidates and active_learning: batches that are unsure and differ, in every form that answers come in."
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from rmn_lora.adapters.generation import Generation
+from rmn_lora.errors import SelectionError
+from rmn_lora.services.active_learning import ActiveLearningSelector, Stopping, StreamingSelector, agreement, enqueue, get_selector, select_for_feedback, settle, waiting
+from rmn_lora.services.candidates import UncertaintyMethod, candidate, letters, scores_of
+from rmn_lora.stats.diversity import vendi
+from rmn_lora.stats.uncertainty import bald, entropy, margin
+from rmn_lora.storage.models import QueueItem
+
+def pool(n=1500, kinds=60, k=6, seed=0, spread=.02):
+    rng = np.random.default_rng(seed)
+    centers,unsure,which = rng.normal(size=(kinds,24)),rng.normal(size=(kinds,k))*rng.uniform(.3,3,(kinds,1)),rng.integers(kinds,size=n)
+    return [dict(prompt=f'kind {w}',model_output=f'{i}',task_type='mapping' if w%2 else 'copy') for i,w in enumerate(which)],unsure[which]+.05*rng.normal(size=(n,k)),centers[which]+spread*rng.normal(size=(n,24))
+
+def test_the_seeds_own_lines():
+    from rmn_lora.services import ActiveLearningSelector as handed_on, UncertaintyMethod as Method
+    from rmn_lora.services.active_learning import get_selector as get
+    model_outputs,model_logits,example_embeddings = pool()
+    selector = handed_on(method=Method.ENTROPY,batch_size=10)
+    uncertain_examples = selector.select_uncertain_examples(candidates=model_outputs,logits=model_logits,embeddings=example_embeddings)
+    assert len([f'Priority {e.priority}: {e.uncertainty_score:.3f}' for e in uncertain_examples])==10
+    assert handed_on(method='entropy').select_uncertain_examples(candidates=model_outputs,logits=model_logits) and get() is get_selector()
+    for e in select_for_feedback(model_outputs,method='entropy',batch_size=10,logits=model_logits): assert {'example_id','prompt','model_output','uncertainty_score','diversity_score','priority','task_type','reason'}<=set(e.to_dict())
+    json.dumps([e.to_dict() for e in uncertain_examples],allow_nan=False)
+
+@pytest.mark.parametrize('seed', range(5))
+@pytest.mark.parametrize('spread', [.02,.5])
+def test_a_batch_is_as_diverse_as_chance_and_nearly_as_unsure_as_the_plain_top(seed, spread):
+    "Vendi / k at least .95 of the mean of 200 random batches, with at least .8 of the plain top's mean unsureness."
+    outputs,logits,x = pool(seed=seed,spread=spread)
+    batch = ActiveLearningSelector(batch_size=10).select_uncertain_examples(outputs,logits,x)
+    at = [int(e.model_output) for e in batch]
+    rng = np.random.default_rng(seed)
+    by_chance = np.mean([vendi(x[rng.choice(len(x),10,replace=False)]) for _ in range(200)])
+    assert vendi(x[at])>=.95*by_chance and entropy(logits)[at].mean()>=.8*np.sort(entropy(logits))[-10:].mean() and len(set(at))==10
+
+def test_what_was_labelled_is_not_asked_again():
+    outputs,logits,x = pool()
+    first = [int(e.model_output) for e in ActiveLearningSelector().select_uncertain_examples(outputs,logits,x)]
+    second = ActiveLearningSelector().select_uncertain_examples(outputs,logits,x,labelled=x[first])
+    assert not {e.prompt for e in second}&{outputs[i]['prompt'] for i in first} and all(e.diversity_score>.05 for e in second)
+
+@pytest.mark.parametrize('strategy', ['default','top','ranked_batch','mmr','badge'])
+@pytest.mark.parametrize('method', ['entropy','margin','least_confidence','variance'])
+def test_every_strategy_and_method(strategy, method):
+    outputs,logits,x = pool(400)
+    got = ActiveLearningSelector(method,7,strategy).select_uncertain_examples(outputs,logits,x)
+    assert len({e.example_id for e in got})==7 and all(e.priority in ('high','medium','low') and method in e.reason for e in got)
+
+def test_diversity_alone_covers_the_pool():
+    outputs,_,x = pool(800,kinds=8,seed=3)
+    assert len({e.prompt for e in ActiveLearningSelector(UncertaintyMethod.DIVERSITY,8).select_uncertain_examples(outputs,embeddings=x)})==8
+
+def test_priorities_are_quantiles_of_the_pool():
+    outputs = [dict(prompt=f'p{i} {"x"*i}',model_output=str(i),score=float(i)) for i in range(100)]
+    got = ActiveLearningSelector(batch_size=100,keep=0,similar=1.).select_uncertain_examples(outputs,embeddings=np.eye(100))
+    assert {p: sorted(int(e.model_output) for e in got if e.priority==p) for p in ('high','medium')}==dict(high=list(range(90,100)),medium=list(range(60,90)))
+
+def test_costs_and_tasks_count():
+    outputs = [dict(prompt=f'{i}',model_output='x',score=1.,task_type='a' if i<10 else 'b',cost=1. if i%2 else 4.) for i in range(20)]
+    got = ActiveLearningSelector(batch_size=5,strategy='top',task_priorities={'b':2.}).select_uncertain_examples(outputs,embeddings=np.eye(20))
+    assert {int(e.prompt) for e in got}=={11,13,15,17,19} and {e.uncertainty_score for e in got}=={1.}
+
+# --- forms
+
+def generation(seed):
+    g = torch.Generator().manual_seed(seed); n = 5+seed
+    return Generation(f'answer {seed}',list(range(n)),-torch.rand(n,generator=g),torch.rand(n,generator=g),torch.rand(n,generator=g),dict(identity=f'sha256:{seed}'))
+
+@pytest.mark.parametrize('method,score', [('entropy',lambda g: g.entropy.mean()),('mean_token_entropy',lambda g: g.entropy.mean()),('margin',lambda g: 1-g.margin.mean()),('least_confidence',lambda g: 1-g.logprobs.exp().mean()),
+    ('log_perplexity',lambda g: -g.logprobs.mean()),('normalised_log_probability',lambda g: -g.logprobs.sum()/len(g.tokens)**.6)])
+def test_what_the_engine_kept_is_enough(method, score):
+    said = [generation(i) for i in range(8)]
+    got = ActiveLearningSelector(method,8,'top').select_uncertain_examples(said)
+    assert {e.model_output: e.uncertainty_score for e in got}=={g.text: pytest.approx(float(score(g)),rel=1e-5) for g in said} and got[0].composition['identity'].startswith('sha256:')
+
+def test_whole_answers_and_committees():
+    c = [candidate(dict(prompt='q',model_output='a',answers=['a','A','b'],p_true=.3)),candidate(dict(prompt='q',model_output='b',answers=['a','a','a'],p_true=.9))]
+    assert scores_of(c,UncertaintyMethod.SELF_CONSISTENCY).tolist()==pytest.approx([1/3,0]) and scores_of(c,UncertaintyMethod.SEMANTIC_ENTROPY)[1]==0 and scores_of(c,UncertaintyMethod.P_TRUE).tolist()==[.3,.9]
+    x = np.random.default_rng(0).normal(size=(4,2,3))
+    assert scores_of(c,UncertaintyMethod.BALD,x)==pytest.approx(bald(x))
+    tokens = [np.random.default_rng(i).normal(size=(i+2,5)) for i in range(2)]
+    assert scores_of(c,UncertaintyMethod.MARGIN,tokens)==pytest.approx([margin(t).mean() for t in tokens])
+
+def test_ids_are_of_content():
+    a,b = candidate(dict(prompt='p',output='x')),candidate(dict(prompt=[dict(role='system',content='s'),dict(role='user',content='p')],text='x'))
+    assert a.example_id==b.example_id!=candidate(dict(prompt='p',output='y')).example_id and candidate(dict(example_id='mine',prompt='p')).example_id=='mine' and candidate('only text').model_output=='only text'
+    assert letters('The SAME  text')@letters('the same text')==pytest.approx(1)
+
+@pytest.mark.parametrize('wrong', [lambda: ActiveLearningSelector('beauty'), lambda: ActiveLearningSelector(strategy='x'), lambda: ActiveLearningSelector(batch_size=0), lambda: get_selector().select_uncertain_examples(['a','b']), lambda: get_selector().select_uncertain_examples([3]),
+    lambda: get_selector().select_uncertain_examples([{}]), lambda: get_selector().select_uncertain_examples(['a','b'],logits=np.zeros((3,2))), lambda: get_selector().select_uncertain_examples(['a','b'],logits=np.zeros((2,2)),embeddings=np.zeros((3,2))),
+    lambda: get_selector().select_uncertain_examples(['a','b'],logits=np.zeros((2,2)),embeddings=np.zeros((2,2)),labelled=np.zeros((1,3))), lambda: ActiveLearningSelector('semantic_entropy').select_uncertain_examples(['a'],logits=np.zeros((1,2))),
+    lambda: ActiveLearningSelector(strategy='badge').select_uncertain_examples([dict(prompt='a',score=1.)]), lambda: candidate(dict(prompt='a',cost=0)), lambda: StreamingSelector(0), lambda: agreement([1],[1,2]), lambda: scores_of([candidate(dict(prompt='a',score=float('nan')))],UncertaintyMethod.ENTROPY)])
+def test_what_cannot_be_selected_is_said(wrong):
+    with pytest.raises(SelectionError) as e: wrong()
+    assert e.value.fix
+
+def test_of_nothing_comes_nothing(): assert get_selector().select_uncertain_examples([])==[] and len(get_selector().select_uncertain_examples(['a'],logits=[[0.,1]]))==1
+
+# --- queue, stream, stop
+
+def test_a_queue_asks_once(db):
+    outputs,logits,x = pool(300)
+    batch = ActiveLearningSelector(batch_size=6).select_uncertain_examples([o|dict(composition=dict(identity='sha256:9')) for o in outputs],logits,x)
+    assert (enqueue(batch,'entropy','acme',db),enqueue(batch,'entropy','acme',db),len(waiting(10,'acme',db)),waiting(10,None,db))==(6,0,6,[])
+    first = waiting(1,'acme',db)[0]
+    assert isinstance(first,QueueItem) and first.composition=={'identity':'sha256:9'} and first.method=='entropy' and first.priority=='high'
+    settle(first.item_id,'answered',db); settle(waiting(1,'acme',db)[0].item_id,'skipped',db)
+    assert len(waiting(10,'acme',db))==4 and enqueue(batch,'entropy','acme',db)==0
+    for wrong in (('nobody','answered'),(first.item_id,'lost')):
+        with pytest.raises(SelectionError): settle(*wrong,db)
+
+def test_a_stream_keeps_its_budget_and_takes_the_unsure():
+    rng = np.random.default_rng(0); scores = rng.exponential(size=5000)
+    stream = StreamingSelector(.02)
+    took = np.array([stream.offer(float(s)) for s in scores])
+    assert 50<=took.sum()<=100 and scores[took].mean()>2.5*scores.mean()
+    copies = StreamingSelector(1.)
+    assert sum(copies.offer(1.,[1.,0,0]) for _ in range(50))==1
+
+def test_agreement_is_cohens_kappa():
+    from statsmodels.stats.inter_rater import cohens_kappa, to_table
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        a,b = rng.integers(3,size=40),rng.integers(3,size=40)
+        assert agreement(a,b)==pytest.approx(cohens_kappa(to_table(np.column_stack([a,b]))[0],return_results=False))
+    assert agreement([1,1],[1,1])==1
+
+def test_it_stops_when_nothing_changes_any_more():
+    rule,rng = Stopping(rounds=2),np.random.default_rng(0)
+    for _ in range(5): rule = rule.after(rng.integers(3,size=50))
+    assert not rule.stop
+    for _ in range(3): rule = rule.after([i%3 for i in range(50)])
+    assert rule.stop
