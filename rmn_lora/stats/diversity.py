@@ -58,13 +58,14 @@ def distinct(
     similar:float=.98, # Cosine from which two items are copies
 )->list[int]: # Positions of what is kept, in order
     "Items that are no near-copy of one before them."
-    x,kept = unit(embeddings),list[int]()
-    left,far = np.ones(len(x),bool),x@x.T<similar if len(x)<=4096 else None # All at once while that fits into a core's cache
-    for i in range(len(x)):
-        if not left[i]: continue
-        kept.append(i)
-        left[i+1:] &= x[i+1:]@x[i]<similar if far is None else far[i,i+1:]
-    return kept
+    x = unit(embeddings)
+    left = np.ones(len(x),bool)
+    for start in range(0,len(x),1024):
+        some = x[start:start+1024]
+        copies = (some@x[start:].T>=similar)&(np.arange(len(some))[:,None]<np.arange(len(x)-start)) # Of each, those after it
+        for i in np.flatnonzero(copies.any(1)):
+            if left[start+i]: left[start:] &= ~copies[i]
+    return np.flatnonzero(left).tolist()
 
 # %% ../../nbs/26_stats.diversity.ipynb #04be5a53
 def _scores(scores:ArrayLike, n:int)->np.ndarray:
