@@ -46,7 +46,7 @@ class ActiveLearningSelector:
         method:UncertaintyMethod|str=UncertaintyMethod.ENTROPY,
         batch_size:int=10,
         strategy:str='default', # default; top (by score alone), ranked_batch, mmr or badge
-        keep:float=.8, # Share of the plain top's mean score that each chosen answer has at least
+        keep:float=.8, # Share of the plain top's mean score that the batch has at least, unless there are too few that differ
         similar:float=.98, # Cosine from which two answers are copies
         task_priorities:Mapping[str,float]|None=None, # task → weight of its scores; others have 1
     ):
@@ -97,10 +97,12 @@ class ActiveLearningSelector:
         if self.method is UncertaintyMethod.DIVERSITY: return k_center(x, k, taken)
         apart = distinct(x, self.similar)
         if taken is not None: apart = [i for i in apart if (taken@x[i]).max()<self.similar] or apart
-        floor = self.keep*float(worth[apart[:k]].mean())
-        good = [i for i in apart if worth[i]>=floor or i in apart[:1]]
-        if len(good)<k: return apart[:k]
-        return [good[i] for i in k_center(x[good], k, taken, first=0)]
+        plain = float(worth[:k].mean())
+        for share in self.keep-np.arange(0,.5,.1): # Wider, where there are too few
+            good = [i for i in apart if worth[i]>=share*plain]
+            batch = [good[i] for i in k_center(x[good], k, taken, first=0)] if len(good)>=k else []
+            if len(batch)==k and worth[batch].mean()>=self.keep*plain: return batch
+        return apart[:k]
 
     def _examples(self, known, scores, order, picked, x, taken)->list[UncertainExample]:
         near = x[picked]@x[picked].T
