@@ -7,7 +7,7 @@ __all__ = ['ABTestingFramework', 'get_ab_framework']
 
 # %% ../../nbs/51d_services.ab_testing.ipynb #f49c835f
 import hashlib, json, time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from inspect import signature
 from typing import Any, ClassVar
@@ -21,7 +21,7 @@ from .experiment import ABExperiment, design, figures_of, free_span, runs
 from .verdict import VariantFigures, results
 from ..stats.power import days
 from ..storage.database import Database, get_db
-from ..storage.events import Event
+from ..storage.events import Event, scoped_key
 from ..storage.journal import Journal
 from ..storage.models import Experiment, ExperimentEvent, JournalEvent, now
 from ..storage.views import View
@@ -52,20 +52,21 @@ class ABTestingFramework(View):
 
     # --- experiments, as the database has them
 
-    def _change(self, experiment_id:str, action:str, who:str, why:str, change:Mapping[str,Any], must_be:Sequence[str], **values:Any)->ABExperiment:
-        "Change an experiment and write down who did, in one transaction."
+    def _change(self, experiment_id:str, action:str, who:str, why:str, must_be:Sequence[str], change:Mapping[str,Any]|None=None, edit:Callable[[dict],tuple[dict,dict]]|None=None, **values:Any)->ABExperiment:
+        "Change an experiment and write down who did, in one transaction; `edit` makes a definition, and what changed, of the one that stands."
         with self.journal.db.get_session() as session:
-            row = self._row(session, experiment_id)
+            row = self._row(session, experiment_id, lock=True)
             if row.status not in must_be: raise ExperimentError(f'Experiment {experiment_id!r} is {row.status}.', f'To {action} it has to be {" or ".join(must_be)}.')
+            if edit: row.definition,change = edit(row.definition)
             for k,v in values.items(): setattr(row,k,v)
-            session.add(ExperimentEvent(experiment_id=experiment_id, action=action, who=who, why=why, change=dict(change)))
+            session.add(ExperimentEvent(experiment_id=experiment_id, action=action, who=who, why=why, change=dict(change or {})))
             session.flush()
             done = ABExperiment.of(row)
         self._loaded_at = 0.
         return done
 
-    def _row(self, session:Session, experiment_id:str)->Experiment:
-        if row := session.get(Experiment, experiment_id): return row
+    def _row(self, session:Session, experiment_id:str, lock:bool=False)->Experiment:
+        if row := session.get(Experiment, experiment_id, with_for_update=lock or None): return row
         near = get_close_matches(experiment_id, list(session.scalars(select(Experiment.experiment_id))), 1)
         raise ExperimentError(f'There is no experiment {experiment_id!r}.', f'Did you mean {near[0]!r}?' if near else 'Create it with create_experiment.')
 
@@ -78,7 +79,7 @@ class ABTestingFramework(View):
         **more:Any, # What else `design` takes: detect, planned, strategy, targeting, exposure, layer, layer_share, holdout, starts_at, ends_at, latency_tolerance
     )->ABExperiment:
         "Design an experiment; it is a draft until it is started. Raises `ExperimentError` for one that cannot be."
-        if not experiment_id: raise ExperimentError('An experiment without an id was asked for.', 'Give it one.')
+        if not (isinstance(experiment_id,str) and 0<len(experiment_id)<=191 and experiment_id.isprintable() and experiment_id==experiment_id.strip() and len(why)<=2000): raise ExperimentError(f'An experiment {experiment_id!r:.60} was asked for.', 'Give an id of 1 to 191 printable characters, without space around it, and a why of 2,000 at most.')
         if unknown := set(more)-set(signature(design).parameters): raise ExperimentError(f'An experiment has no {", ".join(sorted(unknown))}.', f'It has {", ".join(signature(design).parameters)}.')
         definition = design(variant_configs, experiment_id, description, confidence_level, min_sample_size, **more)
         with self.journal.db.get_session() as session:
@@ -93,27 +94,28 @@ class ABTestingFramework(View):
 
     def start_experiment(self, experiment_id:str, who:str='', why:str='')->ABExperiment:
         "Let a draft assign. Raises `ExperimentError` for one that is not a draft."
-        return self._change(experiment_id,'start',who,why,{},['draft'],status='running',started_at=now())
+        return self._change(experiment_id,'start',who,why,['draft'],status='running',started_at=now())
     def stop_experiment(self, experiment_id:str, who:str='', why:str='')->ABExperiment:
         "Assign nobody any more. A stopped experiment stays stopped, so that its data stay those of one experiment."
-        return self._change(experiment_id,'stop',who,why,{},['draft','running'],status='stopped',stopped_at=now())
+        return self._change(experiment_id,'stop',who,why,['draft','running'],status='stopped',stopped_at=now())
 
     def ramp(self, experiment_id:str, exposure:float, who:str='', why:str='')->ABExperiment:
         "Let more units take part; nobody who does is moved. Raises `ExperimentError` for a smaller share."
-        d = self.get_experiment(experiment_id).definition
-        if not d['exposure']<=exposure<=1: raise ExperimentError(f'An exposure of {exposure:g} after {d["exposure"]:g} was asked for.', 'A ramp only goes up, to 1 at most: going down would take units out that were assigned.')
-        return self._change(experiment_id,'ramp',who,why,dict(exposure=[d['exposure'],exposure]),['draft','running'],definition=d|dict(exposure=exposure))
+        def edit(d):
+            if not (isinstance(exposure,(int,float)) and d['exposure']<=exposure<=1): raise ExperimentError(f'An exposure of {exposure!r} after {d["exposure"]:g} was asked for.', 'A ramp only goes up, to 1 at most: going down would take units out that were assigned.')
+            return d|dict(exposure=exposure),dict(exposure=[d['exposure'],exposure])
+        return self._change(experiment_id,'ramp',who,why,['draft','running'],edit=edit)
 
     def change_weights(self, experiment_id:str, weights:Mapping[str,float], who:str='', why:str='')->ABExperiment:
         "Split newcomers otherwise; whoever was assigned keeps the variant. Raises `ExperimentError` for weights that do not add up to 1."
-        e = self.get_experiment(experiment_id)
-        names = [v.variant_id for v in e.variants]
-        if set(weights)!=set(names): raise ExperimentError(f'Weights of {", ".join(weights)} were given.', f'Give one of each of {", ".join(names)}.')
-        check_weights(weights)
-        new = [float(weights[n]) for n in names]
-        before = [v for v,n in e.definition['versions'][-1]['dealt'] for _ in range(n)]
-        versions = [*e.definition['versions'],dict(weights=new,dealt=runs(deal(new,before)))]
-        return self._change(experiment_id,'change weights',who,why,dict(weights=[e.definition['versions'][-1]['weights'],new]),['draft','running'],definition=e.definition|dict(versions=versions))
+        def edit(d):
+            names = [v['variant_id'] for v in d['variants']]
+            if set(weights)!=set(names): raise ExperimentError(f'Weights of {", ".join(weights)} were given.', f'Give one of each of {", ".join(names)}.')
+            check_weights(weights)
+            new,last = [float(weights[n]) for n in names],d['versions'][-1]
+            before = [v for v,n in last['dealt'] for _ in range(n)]
+            return d|dict(versions=[*d['versions'],dict(weights=new,dealt=runs(deal(new,before)))]),dict(weights=[last['weights'],new])
+        return self._change(experiment_id,'change weights',who,why,['draft','running'],edit=edit)
 
     def get_experiment(self, experiment_id:str)->ABExperiment:
         "An experiment as it stands. Raises `ExperimentError` if there is none."
@@ -144,6 +146,7 @@ class ABTestingFramework(View):
         context:Mapping[str,Any]|None=None, # What targeting looks at: task, retailer, tenant, …
     )->str|None: # None if the experiment does not run, or is not for this unit
         "The variant that a unit gets, and keeps. Raises `ExperimentError` for an experiment that is not there."
+        if not isinstance(user_id,str): raise ExperimentError(f'{user_id!r:.60} was to be assigned.', 'Give the unit as text.')
         e,versions = self._known(experiment_id)
         if not e.takes_part(time.time()): return None
         if e.definition['strategy']!='hash':
@@ -175,16 +178,18 @@ class ABTestingFramework(View):
     )->None:
         "Take what came of an impression. Raises `ExperimentError` for a variant that is not there or a figure that cannot be."
         self._variant(experiment_id, variant_id)
-        if (latency_ms is not None and not latency_ms>=0) or (feedback_score is not None and not 1<=feedback_score<=5) or success not in (True,False):
+        good = success is True or success is False
+        if not (good and _number(latency_ms,0,1e15) and _number(feedback_score,1,5) and (user_id is None or isinstance(user_id,str))):
             raise ExperimentError(f'An impression of success {success!r}, latency {latency_ms} ms and feedback {feedback_score} was reported.', 'Success is True or False, latency not below 0, feedback from 1 to 5.')
-        event = dict(kind='impression', experiment_id=experiment_id, variant_id=variant_id, success=bool(success), latency_ms=latency_ms, feedback_score=feedback_score)
+        event = dict(kind='impression', experiment_id=experiment_id, variant_id=variant_id, success=success, latency_ms=latency_ms, feedback_score=feedback_score)
         if user_id is not None: event['user_id'] = user_id
-        if key is not None: event['key'] = key
+        if key is not None: event['key'] = scoped_key('impression',experiment_id,key)
         self.journal.record(event)
 
     def record_before(self, experiment_id:str, variant_id:str, user_id:str, value:float)->None:
         "Take a figure of a user from before the experiment; it makes the intervals narrower, and cannot favour a variant."
         self._variant(experiment_id, variant_id)
+        if not (isinstance(user_id,str) and value is not None and _number(value,-1e300,1e300)): raise ExperimentError(f'A value of {value!r} of user {user_id!r} was given.', 'Give a finite number, and the user as text.')
         self.journal.record(dict(kind='before', experiment_id=experiment_id, variant_id=variant_id, user_id=user_id, value=float(value)))
 
     def _variant(self, experiment_id:str, variant_id:str)->None:
@@ -221,7 +226,7 @@ class ABTestingFramework(View):
             for s in swaps: self.compositor.rollback(s['name'])
             raise
         change = dict(winner=found['winner'], swaps=[{k: s[k] for k in ('name','before','after')} for s in swaps])
-        self._change(experiment_id,'promote',who,why or found['verdict'],change,['running','stopped'],status='stopped',stopped_at=e.stopped_at or now())
+        self._change(experiment_id,'promote',who,why or found['verdict'],['running','stopped'],change,status='stopped',stopped_at=e.stopped_at or now())
         return change
 
     def roll_back(self, experiment_id:str, who:str='', why:str='')->dict[str,Any]:
@@ -230,10 +235,12 @@ class ABTestingFramework(View):
         moves = [h for h in self.history(experiment_id) if h['action'] in ('promote','roll back')]
         if not moves or moves[-1]['action']!='promote': raise ExperimentError(f'Experiment {experiment_id!r} has no promotion that stands.', 'There is nothing to take back.')
         change = dict(swaps=[{k: v for k,v in self.compositor.rollback(s['name']).items() if k!='seconds'} for s in moves[-1]['change']['swaps']])
-        self._change(experiment_id,'roll back',who,why,change,['stopped'])
+        self._change(experiment_id,'roll back',who,why,['stopped'],change)
         return change
 
 # %% ../../nbs/51d_services.ab_testing.ipynb #8371a043
+def _number(value:Any, lo:float, hi:float)->bool: return value is None or (isinstance(value,(int,float)) and lo<=value<=hi)
+
 _current:list[ABTestingFramework] = []
 
 def get_ab_framework(

@@ -20,6 +20,7 @@ from .candidates import Candidate, UncertaintyMethod, candidate, embedded, score
 from ..stats.diversity import badge, distinct, k_center, mmr, ranked_batch, unit
 from ..stats.sketch import Sketch
 from ..storage.database import Database, get_db
+from ..storage.events import scoped_key
 from ..storage.models import QueueItem, now
 
 # %% ../../nbs/52b_services.active_learning.ipynb #09ec8dce
@@ -145,8 +146,9 @@ def enqueue(
     new = 0
     with (db or get_db()).get_session() as session:
         for e in examples:
-            if session.get(QueueItem, e.example_id): continue
-            session.add(QueueItem(item_id=e.example_id, tenant_id=tenant_id, prompt=e.prompt, output=e.model_output, score=e.uncertainty_score, method=UncertaintyMethod(method).value, priority=e.priority, reason=e.reason[:500], task_type=e.task_type, composition=e.composition))
+            item_id = e.example_id if tenant_id is None else scoped_key('queue',tenant_id,e.example_id) # A tenant is an island
+            if session.get(QueueItem, item_id): continue
+            session.add(QueueItem(item_id=item_id, tenant_id=tenant_id, prompt=e.prompt, output=e.model_output, score=e.uncertainty_score, method=UncertaintyMethod(method).value, priority=e.priority, reason=e.reason[:500], task_type=e.task_type, composition=e.composition))
             new += 1
     return new
 

@@ -23,7 +23,7 @@ from ..stats.effects import interval, percentile
 from ..stats.fixed_horizon import holm, newcombe, wilson
 from ..stats.tables import chi_square, fisher
 from ..storage.database import Database, get_db
-from ..storage.events import Event
+from ..storage.events import Event, scoped_key, short_text
 from ..storage.journal import Journal
 from ..storage.views import DAY, View
 
@@ -78,7 +78,7 @@ class AdapterAnalytics(View):
         journal:Journal|None=None, # By default one of its own
     ):
         super().__init__(journal or Journal(db))
-        self._tidied = 0
+        self._tidied,self._named = 0,set[str]()
 
     def entities(self, body:dict[str,Any])->Iterable[str]: return (body['adapter_id'],)
     def empty(self)->AdapterFigures: return AdapterFigures()
@@ -99,10 +99,12 @@ class AdapterAnalytics(View):
         **more:Any, # composition_ms, error_type, memory_mb, size_mb, cost, value, currency, tenant_id, composition
     )->None:
         "Take a request. Raises `JournalError` for what is no JSON."
+        if adapter_id not in self._named if isinstance(adapter_id,str) else True: self._named.add(short_text(adapter_id,'adapter_id',191))
+        if not (isinstance(latency_ms,(int,float)) and 0<=latency_ms<=1e15 and (success is True or success is False) and isinstance(adapter_type,str) and (task_type is None or isinstance(task_type,str))):
+            raise StorageError(f'A request of {adapter_id!r} with a latency of {latency_ms!r} ms, success {success!r}, type {adapter_type!r} and task {task_type!r} was reported.', 'Latency is a number of milliseconds, success True or False, the others are texts.')
         event = {'kind':'request', 'adapter_id':adapter_id, 'adapter_type':adapter_type, 'latency_ms':latency_ms, 'success':success, 'task_type':task_type}
-        if key: event['key'] = f'{key}/{adapter_id}'
+        if key: event['key'] = scoped_key('request',adapter_id,key)
         if more: event |= _checked(more)
-        if not (isinstance(adapter_id,str) and adapter_id and latency_ms>=0): raise StorageError(f'A request of adapter {adapter_id!r} that took {latency_ms} ms was reported.', 'Give the id as text, and the latency in milliseconds.')
         self.journal.record(event)
 
     def record_feedback(self,
@@ -114,10 +116,11 @@ class AdapterAnalytics(View):
         key:str|None=None, # Counted once under this key
     )->None:
         "Take what a person said; durable when this returns. Raises `StorageError` for a vote that cannot be."
-        if (rating is not None and not 1<=rating<=5) or thumbs not in (None,'up','down') or (accuracy is not None and not 0<=accuracy<=1):
+        short_text(adapter_id,'adapter_id',191)
+        if not (_number(rating,1,5) and thumbs in (None,'up','down') and _number(accuracy,0,1) and (task_type is None or isinstance(task_type,str))):
             raise StorageError(f'A vote of rating {rating}, thumbs {thumbs!r}, accuracy {accuracy} was given.', 'Ratings go from 1 to 5, thumbs are up or down, accuracy goes from 0 to 1.')
         event = dict(kind='feedback', adapter_id=adapter_id, rating=rating, thumbs=thumbs, task_type=task_type, accuracy=accuracy)
-        self.journal.record(event|dict(key=key) if key else event, wait=True)
+        self.journal.record(event|dict(key=scoped_key('feedback',adapter_id,key)) if key else event, wait=True)
 
     def rebaseline(self, adapter_id:str, who:str='', why:str='')->None:
         "Let the next requests of an adapter say what is normal; an alarm that was raised is over."
@@ -202,12 +205,16 @@ class AdapterAnalytics(View):
 
 def _two(k1, n1, k2, n2): return chi_square([(k1,n1),(k2,n2)])
 
+def _number(value:Any, lo:float, hi:float)->bool: return value is None or (isinstance(value,(int,float)) and lo<=value<=hi)
+
 _MORE = {'composition_ms','memory_mb','size_mb','cost','value','error_type','currency','tenant_id','composition'}
 
 def _checked(more:dict)->dict:
     "What else is known of a request. Raises `StorageError` for what is not."
     if unknown := set(more)-_MORE: raise StorageError(f'A request has no {", ".join(sorted(unknown))}.', f'It may have {", ".join(sorted(_MORE))}.')
     if (more.get('cost') is not None or more.get('value') is not None) and not more.get('currency'): raise StorageError('A cost or value without its currency was given.', "Say currency='USD', or which it is.")
+    for k,v in more.items():
+        if not (isinstance(v,str) if k in ('error_type','currency','tenant_id') and v is not None else k=='composition' or _number(v,-1e15,1e15)): raise StorageError(f'{k} of a request is {v!r:.60}.', 'error_type, currency and tenant_id are texts, the others numbers.')
     return {k: v for k,v in more.items() if v is not None}
 
 _current:list[AdapterAnalytics] = []

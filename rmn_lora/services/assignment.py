@@ -49,8 +49,8 @@ def variants_of(configs:Sequence[Mapping[str,Any]])->list[Variant]:
 
 def check_weights(weights:Mapping[str,float])->None:
     "Refuse weights that are no shares of 1."
-    if min(weights.values())<0 or abs(sum(weights.values())-1)>1e-9:
-        raise ExperimentError(f'Traffic is split {" + ".join(f"{w:g}" for w in weights.values())} = {sum(weights.values()):g}.', 'Shares are not below 0 and add up to 1, as in 0.5 and 0.5.')
+    if not all(isinstance(w,(int,float)) and (w==0 or 1/BUCKETS<=w<=1) for w in weights.values()) or abs(sum(weights.values())-1)>1e-9:
+        raise ExperimentError(f'Traffic is split {" + ".join(f"{w}" for w in weights.values())}.', f'Shares add up to 1, as in 0.5 and 0.5, and none but 0 is below {1/BUCKETS:g}.')
 
 def deal(weights:Sequence[float], before:Sequence[int]|None=None)->list[int]:
     "The variant of each bucket; with as few changes as can be from how buckets were dealt before."

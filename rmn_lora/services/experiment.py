@@ -84,8 +84,10 @@ def design(
 )->dict[str,Any]: # JSON
     "The definition of an experiment. Raises `ExperimentError` for one that cannot be."
     variants = variants_of(variant_configs)
+    for k,v in (targeting or {}).items():
+        if isinstance(v,str) or not isinstance(v,Sequence): raise ExperimentError(f'Targeting of {k!r} is {v!r:.60}.', "Give a list of the values that take part, as in {'task': ['mapping']}.")
     if strategy not in ('hash','weighted','random'): raise ExperimentError(f'Strategy {strategy!r} was asked for.', 'One of hash, weighted, random.')
-    if not (0<confidence_level<1 and min_sample_size>0 and 0<exposure<=1 and 0<layer_share<=1 and 0<=holdout<1 and latency_tolerance>=0 and (planned is None or planned>0)):
+    if not (0<confidence_level<1 and min_sample_size>0 and 0<exposure<=1 and 0<layer_share<=1 and 0<=holdout<1 and 0<=latency_tolerance<1e9 and (planned is None or (isinstance(planned,int) and 0<planned<2**53))):
         raise ExperimentError(f'confidence_level {confidence_level}, min_sample_size {min_sample_size}, planned {planned}, exposure {exposure}, layer_share {layer_share}, holdout {holdout} or latency_tolerance {latency_tolerance} cannot be.', 'Shares lie between 0 and 1; sizes are above 0.')
     level = 1-(1-confidence_level)/(len(variants)-1)
     weights = [1/len(variants)]*len(variants) if strategy=='random' else [v.traffic_percentage for v in variants]

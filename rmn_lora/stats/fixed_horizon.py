@@ -154,7 +154,7 @@ class Significance:
         if self.p is None: return f'p undefined: {self.reason} ({self.method})'
         p = f'{self.p:.2g}' if self.log10_p>-300 else f'1e{self.log10_p:.0f}'
         return f'p={p} ({self.method}, n={self.n:g})'
-    def to_dict(self)->dict: return dict(vars(self))
+    def to_dict(self)->dict: return {k:None if isinstance(v,float) and not math.isfinite(v) else v for k,v in vars(self).items()}
 
 # %% ../../nbs/21_stats.fixed_horizon.ipynb #2ae0953f
 def mcnemar(

@@ -20,7 +20,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from ..errors import StorageError
@@ -80,6 +80,7 @@ class Database:
         try: yield
         except (OperationalError,InterfaceError) as e:
             raise StorageError(f'{self}: {str(e.orig).strip().splitlines()[0]}.', 'Is it there, reachable, and is its disk not full? Nothing of this transaction was kept.') from e
+        except DataError as e: raise StorageError(f'{self} cannot hold a value: {str(e.orig).strip().splitlines()[0]}.', 'Ids have at most 191 characters, none of them NUL. Nothing of this transaction was kept.') from e
 
     @contextmanager
     def get_session(self, readonly:bool=False)->Iterator[Session]:

@@ -6,7 +6,7 @@
 __all__ = ['Journal']
 
 # %% ../../nbs/04b_storage.journal.ipynb #2a78eb89
-import json, logging, os, threading, time, uuid
+import hashlib, json, logging, os, threading, time, uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -37,6 +37,7 @@ class Journal:
     ):
         self.db,self.seconds,self.rows,self.limit = db or get_db(),seconds,rows,limit
         self.spool = Path(spool) if spool else project_root()/'journal'
+        self._of = hashlib.blake2b(self.db.url.render_as_string(hide_password=True).encode(), digest_size=6).hexdigest() # Whose events a file in the spool holds
         self._followers:list[Callable[[int,int,Iterator[Event]],None]] = []
         self._begin()
         _journals.add(self)
@@ -160,7 +161,7 @@ class Journal:
     def _spool(self, rows:list[Row])->Path:
         "Rows in a file that only appears when it is whole."
         self.spool.mkdir(parents=True, exist_ok=True)
-        path = self.spool/f'{self.writer}.jsonl'
+        path = self.spool/f'{self._of}-{self.writer}.jsonl'
         with open(part := path.with_suffix('.part'),'w',encoding='utf-8') as f:
             f.writelines(json.dumps(row)+'\n' for row in rows)
             f.flush(); os.fsync(f.fileno())
@@ -169,9 +170,10 @@ class Journal:
 
     def _take_spooled(self)->None:
         "Write what earlier journals could not. What still cannot be written stays where it is."
-        for path in sorted(self.spool.glob('*.jsonl')):
+        for path in sorted(self.spool.glob(f'{self._of}-*.jsonl')):
             with suppress(StorageError,FileNotFoundError):
                 rows = [tuple(json.loads(line)) for line in path.read_text('utf-8').splitlines()]
+                if not rows: continue
                 with self.db.get_session() as session: session.merge(JournalWriter(writer=rows[0][0], started_at=now()))
                 for i in range(0,len(rows),self.rows): write_rows(self.db, rows[i:i+self.rows])
                 path.unlink(missing_ok=True)

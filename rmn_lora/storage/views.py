@@ -6,7 +6,7 @@
 __all__ = ['DAY', 'View']
 
 # %% ../../nbs/04c_storage.views.ipynb #67e5f5b0
-import json, threading
+import json, logging, threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -71,18 +71,36 @@ class View:
 
     def _count(self, events:Iterable[Event])->None:
         for _,_,at,kind,body in events:
-            if kind in self.kinds:
-                for entity in self.entities(body):
-                    ats,kinds,bodies = self._unsettled[entity]
-                    ats.append(at); kinds.append(kind); bodies.append(body)
+            if kind not in self.kinds: continue
+            for entity in self._about(body):
+                ats,kinds,bodies = self._unsettled[entity]
+                ats.append(at); kinds.append(kind); bodies.append(body)
         for entity in [n for n,(ats,_,_) in self._unsettled.items() if len(ats)>=_UNSETTLED]: self._settle(entity)
+
+    def _about(self, body:dict[str,Any])->list[str]:
+        "What an event is about; of one that does not say so, nothing."
+        try: return [e for e in self.entities(body) if isinstance(e,str)]
+        except (KeyError,TypeError): return []
+
+    def _folded(self, events:list[Event])->tuple[Any,list[Event]]:
+        "What events show, and which of them could be counted; one that cannot is told of, and spoils no other."
+        try: return self.fold(events),events
+        except Exception as e:
+            if len(events)==1:
+                logging.getLogger(__name__).error('An event of %s is left out of the figures: %r (%s)', self.name, events[0].body, e)
+                return self.empty(),[]
+        figures,counted = self.empty(),list[Event]()
+        for event in events:
+            new,good = self._folded([event])
+            self.merge(figures,new); counted += good
+        return figures,counted
 
     def _settle(self, entity:str)->None:
         "Fold an entity's events into its figures."
         by:dict[int,list[Event]] = defaultdict(list)
         for at,kind,body in zip(*self._unsettled.pop(entity,())): by[at//DAY].append(Event('',0,at,kind,body))
         for day,some in by.items():
-            new = self.fold(some)
+            new,some = self._folded(some)
             self.merge(self.total[entity],new)
             if self.by_day: self.merge(self.days[entity][day],new)
             self.watch(self.total[entity],some)
@@ -130,9 +148,9 @@ class View:
         rows = session.execute(select(JournalEvent.writer,JournalEvent.seq,JournalEvent.at,JournalEvent.kind,JournalEvent.body).where(*old).order_by(JournalEvent.at)).all()
         by:dict[str,list[Event]] = defaultdict(list)
         for e in (Event(*row[:4],json.loads(row[4])) for row in rows):
-            for entity in self.entities(e.body): by[entity].append(e)
+            for entity in self._about(e.body): by[entity].append(e)
         for entity,events in by.items():
-            new = self.fold(events)
+            new,events = self._folded(events)
             for at in (day,0):
                 kept = session.get(Figure, (self.name,entity,at)) or Figure(view=self.name, entity=entity, day=at, figures='')
                 figures = self.unpack(json.loads(kept.figures)) if kept.figures else self.empty()

@@ -1,7 +1,8 @@
 "services.assignment, verdict, experiment and ab_testing: units that stay where they are, figures that may be read at any time, and a record of every change."
-import json, math, multiprocessing
+import json, math, multiprocessing, threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pytest
@@ -278,3 +279,45 @@ def test_a_table_of_impressions_shows_what_the_journal_would():
         assert (a.latency.moments.mean,a.latency.moments.variance,a.feedback.mean)==pytest.approx((b.latency.moments.mean,b.latency.moments.variance,b.feedback.mean),rel=1e-9)
     assert figures_of_frame(pl.DataFrame(rows).lazy().select('variant_id','success'))['a'].latency.n==0
     with pytest.raises(ExperimentError, match='success'): figures_of_frame(pl.DataFrame(dict(variant_id=['a'])))
+
+# --- what a hostile tester found
+
+def _at_once(gate, change):
+    gate.wait(); change()
+
+def test_changes_at_once_are_all_kept(db, tmp_path):
+    f,g = over(db,tmp_path),over(db,tmp_path)
+    for name in ('e0','e1','e2','e3'):
+        f.create_experiment(name,variant_configs=HALVES,exposure=.1)
+        gate = threading.Barrier(2)
+        both = [threading.Thread(target=_at_once,args=(gate,c)) for c in (partial(f.ramp,name,.5),partial(g.change_weights,name,dict(v1=.9,v2=.1)))]
+        for t in both: t.start()
+        for t in both: t.join()
+        d = f.get_experiment(name).definition
+        assert d['exposure']==.5 and [v['weights'] for v in d['versions']]==[[.5,.5],[.9,.1]] and len(f.history(name))==3
+
+def test_early_results_are_json(framework):
+    begun(framework)
+    for v,ok in (('v1',True),('v1',True),('v2',False)): framework.record_impression('x',v,ok)
+    json.dumps(framework.get_experiment_results('x'),allow_nan=False)
+
+def test_one_key_serves_for_several_experiments(framework):
+    for name in ('x','y'):
+        begun(framework,name)
+        for _ in range(2): framework.record_impression(name,'v1',True,key='req')
+    assert [framework.get_experiment_results(n)['impressions'] for n in ('x','y')]==[1,1]
+
+@pytest.mark.parametrize('more', [dict(targeting={'task':'mapping'}),dict(planned=math.inf),dict(planned='100'),dict(latency_tolerance=math.inf),dict(variant_configs=[HALVES[0]|dict(traffic_percentage=math.nan),HALVES[1]]),
+    dict(variant_configs=[HALVES[0]|dict(traffic_percentage=.99996),HALVES[1]|dict(traffic_percentage=.00004)]),dict(experiment_id='x'*300),dict(experiment_id=5),dict(why='w'*3000)])
+def test_definitions_that_cannot_be_are_refused(framework, more):
+    with pytest.raises(ExperimentError) as e: framework.create_experiment(**(dict(experiment_id='n',variant_configs=HALVES)|more))
+    assert e.value.fix and framework.list_experiments()==[]
+
+def test_impressions_that_cannot_be_are_refused(framework):
+    begun(framework)
+    for wrong in (dict(user_id=['u']),dict(latency_ms=10**400),dict(latency_ms='5'),dict(feedback_score='4')):
+        with pytest.raises(ExperimentError): framework.record_impression('x','v1',True,**wrong)
+    for user,value in ((['u'],1.),('u','x'),('u',math.nan),('u',None)):
+        with pytest.raises(ExperimentError): framework.record_before('x','v1',user,value)
+    for unit in (5,None):
+        with pytest.raises(ExperimentError): framework.assign_variant('x',unit)

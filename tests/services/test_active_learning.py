@@ -138,3 +138,7 @@ def test_it_stops_when_nothing_changes_any_more():
     assert not rule.stop
     for _ in range(3): rule = rule.after([i%3 for i in range(50)])
     assert rule.stop
+
+def test_a_tenants_queue_hides_nothing_of_anothers(db):
+    batch = ActiveLearningSelector('log_perplexity').select_uncertain_examples([dict(prompt='Same?',model_output='o',logprobs=[-1.])])
+    assert [enqueue(batch,'entropy',t,db) for t in ('a','b',None,'a')]==[1,1,1,0] and len(waiting(9,'b',db))==1

@@ -250,3 +250,34 @@ def test_importing_the_services_costs_no_torch():
     code = 'import sys, rmn_lora.services as s\ns.get_analytics; s.AdapterMetrics\nprint("torch" in sys.modules, sorted(s.__all__)[0])\ntry: s.Nothing\nexcept AttributeError as e: print(e)'
     out = subprocess.run([sys.executable,'-c',code],capture_output=True,text=True,check=True).stdout
     assert out.startswith('False') and 'get_analytics' in out
+
+# --- what a hostile tester found
+
+def test_what_cannot_be_counted_is_refused_when_it_is_recorded(analytics):
+    from decimal import Decimal
+    analytics.record_request('good',latency_ms=1.)
+    for wrong in (dict(latency_ms=Decimal('5')),dict(latency_ms=10**400),dict(task_type=['m']),dict(task_type=5),dict(error_type=['m']),dict(cost='abc',currency='U'),dict(cost=1.,currency=['USD']),dict(success='no'),dict(latency_ms=None),dict(adapter_type=3)):
+        with pytest.raises(StorageError): analytics.record_request('good',**(dict(latency_ms=1.)|wrong))
+    for bad in (['x'],'',None,'a ','n\0','L'*300):
+        with pytest.raises(StorageError): analytics.record_request(bad,latency_ms=1.)
+        with pytest.raises(StorageError): analytics.record_feedback(bad,rating=5)
+    for wrong in (dict(rating='5'),dict(task_type=['x']),dict(rating=math.nan)):
+        with pytest.raises(StorageError): analytics.record_feedback('good',**wrong)
+    assert analytics.get_adapter_metrics('good').total_requests==1 and analytics.adapters()==['good']
+
+def test_an_event_that_cannot_be_counted_spoils_no_other(analytics, caplog):
+    "Written past the service, by another program say."
+    for body in (dict(latency_ms='5'),dict(latency_ms=[1]),dict()): analytics.journal.record(dict(kind='request',adapter_id='a',success=True)|body)
+    analytics.journal.record(dict(kind='request',adapter_id=['a'],success=True,latency_ms=1.)); analytics.journal.record(dict(kind='request'))
+    for _ in range(9): analytics.record_request('a',latency_ms=1.)
+    assert analytics.get_adapter_metrics('a').total_requests==9 and 'left out' in caplog.text
+    assert [m.adapter_id for m in analytics.get_top_adapters()]==['a']
+
+def test_one_request_id_serves_for_everything_that_it_led_to(analytics):
+    for name in 'xyz': analytics.record_request(name,latency_ms=1.,key='req'); analytics.record_feedback(name,rating=5,key='req')
+    for name in 'xyz': analytics.record_request(name,latency_ms=1.,key='req'); analytics.record_feedback(name,rating=5,key='req')
+    assert [(m.total_requests,m.ratings) for m in map(analytics.get_adapter_metrics,'xyz')]==[(1,1)]*3
+
+def test_times_that_are_no_microseconds_are_refused(analytics):
+    for at in (int(time.time()),time.time_ns(),-5,0):
+        with pytest.raises(StorageError, match='microseconds'): analytics.journal.record(dict(kind='request',adapter_id='a',latency_ms=1.,success=True,at=at))

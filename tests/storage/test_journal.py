@@ -273,3 +273,14 @@ def test_the_journal_is_no_reason_to_stay(sqlite, tmp_path):
         journal.record({'kind':'x'},wait=True); time.sleep(.1)
         before = time.process_time(); time.sleep(.5)
         assert time.process_time()-before<.1
+
+def test_a_spool_is_for_its_database_alone(sqlite, tmp_path):
+    journal = Journal(sqlite,spool=tmp_path/'spool'); journal.record({'kind':'x','n':0},wait=True)
+    moved = _gone(sqlite); journal.record({'kind':'x','n':1})
+    with pytest.raises(JournalError): journal.close()
+    (tmp_path/'spool'/f'{journal._of}-empty.jsonl').touch()
+    with Database(f'sqlite:///{tmp_path}/other.db') as other:
+        migrate(other); Journal(other,spool=tmp_path/'spool').close()
+        assert events(other)==[] and len(list((tmp_path/'spool').glob('*.jsonl')))==2
+    _back(sqlite,moved); Journal(sqlite,spool=tmp_path/'spool').close()
+    assert [e.body['n'] for e in events(sqlite)]==[0,1]
