@@ -58,5 +58,10 @@ def test_pipelines_are_found_in_the_installed_package(installed, tmp_path):
     assert 'harmonize' in pipelines.split()
 
 def test_the_lower_floors_import_without_extras(installed, tmp_path):
-    lower = [str(p.relative_to(ROOT).with_suffix('')).replace('/', '.') for f in ('rmis','stats') for p in (ROOT/'rmn_lora'/f).glob('*.py') if p.name != '__init__.py']
+    lower = [str(p.relative_to(ROOT).with_suffix('')).replace('/', '.') for f in ('rmis','stats','storage','services') for p in (ROOT/'rmn_lora'/f).glob('*.py') if p.name != '__init__.py']
     call(installed/'python', '-c', f'import {", ".join([*lower, "rmn_lora.cli", "rmn_lora.pipelines"])}', cwd=tmp_path)
+
+def test_evidence_is_kept_without_extras(installed, tmp_path):
+    "Migrations travel with the package: a database from nothing, a request, and what is shown of it."
+    code = "from rmn_lora.storage.database import init_db\ninit_db('sqlite:///x.db')\nfrom rmn_lora.services import get_analytics\na = get_analytics(); a.record_request('a','task',3.,True)\nprint(a.get_adapter_metrics('a').total_requests)"
+    assert call(installed/'python', '-c', code, cwd=tmp_path).stdout.strip() == '1'
