@@ -95,7 +95,7 @@ class AdapterAnalytics(View):
     def record_request(self,
         adapter_id:str, adapter_type:str='', # industry, retailer, brand or task
         latency_ms:float=0., success:bool=True, task_type:str|None=None, # For several adapters that answered together: once for each
-        key:str|None=None, # Counted once under this key, however often it is reported
+        key:str|None=None, # Counted once under this key, however often it is reported, as long as single events are kept (`storage.journal_days`)
         **more:Any, # composition_ms, error_type, memory_mb, size_mb, cost, value, currency, tenant_id, composition
     )->None:
         "Take a request. Raises `JournalError` for what is no JSON."
