@@ -21,7 +21,7 @@ from .experiment import ABExperiment, design, figures_of, free_span, runs
 from .verdict import VariantFigures, results
 from ..stats.power import days
 from ..storage.database import Database, get_db
-from ..storage.events import Event, scoped_key
+from ..storage.events import Event, scoped_key, within
 from ..storage.journal import Journal
 from ..storage.models import Experiment, ExperimentEvent, JournalEvent, now
 from ..storage.views import View
@@ -179,7 +179,7 @@ class ABTestingFramework(View):
         "Take what came of an impression. Raises `ExperimentError` for a variant that is not there or a figure that cannot be."
         self._variant(experiment_id, variant_id)
         good = success is True or success is False
-        if not (good and _number(latency_ms,0,1e15) and _number(feedback_score,1,5) and (user_id is None or isinstance(user_id,str))):
+        if not (good and within(latency_ms,0,1e15) and within(feedback_score,1,5) and (user_id is None or isinstance(user_id,str))):
             raise ExperimentError(f'An impression of success {success!r}, latency {latency_ms} ms and feedback {feedback_score} was reported.', 'Success is True or False, latency not below 0, feedback from 1 to 5.')
         event = dict(kind='impression', experiment_id=experiment_id, variant_id=variant_id, success=success, latency_ms=latency_ms, feedback_score=feedback_score)
         if user_id is not None: event['user_id'] = user_id
@@ -189,7 +189,7 @@ class ABTestingFramework(View):
     def record_before(self, experiment_id:str, variant_id:str, user_id:str, value:float)->None:
         "Take a figure of a user from before the experiment; it makes the intervals narrower, and cannot favour a variant."
         self._variant(experiment_id, variant_id)
-        if not (isinstance(user_id,str) and value is not None and _number(value,-1e300,1e300)): raise ExperimentError(f'A value of {value!r} of user {user_id!r} was given.', 'Give a finite number, and the user as text.')
+        if not (isinstance(user_id,str) and value is not None and within(value,-1e300,1e300)): raise ExperimentError(f'A value of {value!r} of user {user_id!r} was given.', 'Give a finite number, and the user as text.')
         self.journal.record(dict(kind='before', experiment_id=experiment_id, variant_id=variant_id, user_id=user_id, value=float(value)))
 
     def _variant(self, experiment_id:str, variant_id:str)->None:
@@ -239,8 +239,6 @@ class ABTestingFramework(View):
         return change
 
 # %% ../../nbs/51d_services.ab_testing.ipynb #8371a043
-def _number(value:Any, lo:float, hi:float)->bool: return value is None or (isinstance(value,(int,float)) and lo<=value<=hi)
-
 _current:list[ABTestingFramework] = []
 
 def get_ab_framework(

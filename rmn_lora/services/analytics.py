@@ -21,9 +21,9 @@ from ..settings import load_settings, project_root
 from ..stats.change import ChangeAlarm
 from ..stats.effects import interval, percentile
 from ..stats.fixed_horizon import holm, newcombe, wilson
-from ..stats.tables import chi_square, fisher
+from ..stats.tables import two_groups
 from ..storage.database import Database, get_db
-from ..storage.events import Event, scoped_key, short_text
+from ..storage.events import Event, scoped_key, short_text, within
 from ..storage.journal import Journal
 from ..storage.views import DAY, View
 
@@ -117,7 +117,7 @@ class AdapterAnalytics(View):
     )->None:
         "Take what a person said; durable when this returns. Raises `StorageError` for a vote that cannot be."
         short_text(adapter_id,'adapter_id',191)
-        if not (_number(rating,1,5) and thumbs in (None,'up','down') and _number(accuracy,0,1) and (task_type is None or isinstance(task_type,str))):
+        if not (within(rating,1,5) and thumbs in (None,'up','down') and within(accuracy,0,1) and (task_type is None or isinstance(task_type,str))):
             raise StorageError(f'A vote of rating {rating}, thumbs {thumbs!r}, accuracy {accuracy} was given.', 'Ratings go from 1 to 5, thumbs are up or down, accuracy goes from 0 to 1.')
         event = dict(kind='feedback', adapter_id=adapter_id, rating=rating, thumbs=thumbs, task_type=task_type, accuracy=accuracy)
         self.journal.record(event|dict(key=scoped_key('feedback',adapter_id,key)) if key else event, wait=True)
@@ -165,7 +165,7 @@ class AdapterAnalytics(View):
         with self.lock: figures = {a: self.total[a] if a in self.total else AdapterFigures() for a in adapter_ids}
         pairs = list(combinations(figures,2))
         counts = {a: (f.counts['successes'],f.counts['requests']) for a,f in figures.items()}
-        tests = [(fisher if min(counts[a][1],counts[b][1])<50 else _two)(*counts[a],*counts[b]) for a,b in pairs]
+        tests = [two_groups(*counts[a],*counts[b]) for a,b in pairs]
         differences = [dict(a=a, b=b, difference=newcombe(*counts[a],*counts[b]).to_dict(), p=t.p, p_adjusted=p, undefined=t.reason or None)
             for (a,b),t,p in zip(pairs,tests,holm([t.p for t in tests]))]
         return dict(adapters={a: metrics_of(a,f) for a,f in figures.items()}, success_rate_differences=differences,
@@ -203,10 +203,6 @@ class AdapterAnalytics(View):
         else: table.write_parquet(path)
         return path
 
-def _two(k1, n1, k2, n2): return chi_square([(k1,n1),(k2,n2)])
-
-def _number(value:Any, lo:float, hi:float)->bool: return value is None or (isinstance(value,(int,float)) and lo<=value<=hi)
-
 _MORE = {'composition_ms','memory_mb','size_mb','cost','value','error_type','currency','tenant_id','composition'}
 
 def _checked(more:dict)->dict:
@@ -214,7 +210,7 @@ def _checked(more:dict)->dict:
     if unknown := set(more)-_MORE: raise StorageError(f'A request has no {", ".join(sorted(unknown))}.', f'It may have {", ".join(sorted(_MORE))}.')
     if (more.get('cost') is not None or more.get('value') is not None) and not more.get('currency'): raise StorageError('A cost or value without its currency was given.', "Say currency='USD', or which it is.")
     for k,v in more.items():
-        if not (isinstance(v,str) if k in ('error_type','currency','tenant_id') and v is not None else k=='composition' or _number(v,-1e15,1e15)): raise StorageError(f'{k} of a request is {v!r:.60}.', 'error_type, currency and tenant_id are texts, the others numbers.')
+        if not (isinstance(v,str) if k in ('error_type','currency','tenant_id') and v is not None else k=='composition' or within(v,-1e15,1e15)): raise StorageError(f'{k} of a request is {v!r:.60}.', 'error_type, currency and tenant_id are texts, the others numbers.')
     return {k: v for k,v in more.items() if v is not None}
 
 _current:list[AdapterAnalytics] = []

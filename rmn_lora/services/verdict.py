@@ -19,7 +19,7 @@ from ..stats.moments import Estimate, Joint, Moments, of_counts
 from ..stats.sequential import adaptive_sequence, adaptive_test, confidence_sequence, sequential_test
 from ..stats.sequential_counts import percentile_change, sequential_sample_ratio, share_difference, share_sequence, share_test
 from ..stats.sketch import Sketch
-from ..stats.tables import chi_square, fisher, mann_whitney
+from ..stats.tables import mann_whitney, two_groups
 
 # %% ../../nbs/51b_services.verdict.ipynb #e68610b4
 @dataclass
@@ -104,7 +104,7 @@ def compare(a:VariantFigures, b:VariantFigures, plan:Plan)->dict[str,Any]:
     interval,test = _success(a,b,plan,confidence)
     latency,latency_test = percentile_change(a.latency,b.latency,.95,share,confidence)
     past = _with_past(a,b,plan,confidence)
-    fixed = (fisher if min(a.n,b.n)<50 else lambda *c: chi_square([c[:2],c[2:]]))(a.successes,a.n,b.successes,b.n)
+    fixed = two_groups(a.successes,a.n,b.successes,b.n)
     return dict(success=interval, test=test, latency_p95=latency, latency_test=latency_test, with_past=past,
         feedback=_feedback(a,b,plan,confidence), fixed_horizon=dict(note='For one look at a size fixed before; not for deciding when to stop.', test=fixed.to_dict(), difference=newcombe(b.successes,b.n,a.successes,a.n).to_dict()))
 

@@ -35,7 +35,7 @@ class When(TypeDecorator):
         return value.astimezone(UTC).replace(tzinfo=None)
     def process_result_value(self, value:datetime|None, dialect:Dialect)->datetime|None: return value and value.replace(tzinfo=UTC)
 
-def now()->datetime: return datetime.now(UTC)
+def now()->datetime: "This moment, in UTC."; return datetime.now(UTC)
 
 # %% ../../nbs/02_storage.models.ipynb #802a5a71
 def _plain(value:Any)->Any: # Times in ISO 8601, amounts as text, so that no cent is lost

@@ -7,6 +7,7 @@ from rmn_lora.storage.models import Id, Long, Serial, When
 revision,down_revision = '0001',None
 
 def upgrade():
+    "Make all tables."
     op.create_table('adapter_versions',
         sa.Column('version', Id(), nullable=False),
         sa.Column('adapter_id', Id(), nullable=False),

@@ -7,6 +7,7 @@ from rmn_lora.storage.models import Id, Long
 revision,down_revision = '0002','0001'
 
 def upgrade():
+    "Make the table of figures."
     op.create_table('figures',
         sa.Column('view', Id(40), nullable=False),
         sa.Column('entity', Id(), nullable=False),
