@@ -41,6 +41,12 @@ class UncertainExample:
 STRATEGIES = ('default','top','ranked_batch','mmr','badge')
 LOOKED_AT = 50 # Candidates for each place that diversity is sought among, at most
 
+def _texts_once(known:Sequence[Candidate], order:np.ndarray)->np.ndarray:
+    "Of answers with the same text, the first."
+    first:dict[tuple[str,str],int] = {}
+    for place,i in enumerate(order): first.setdefault((known[i].prompt,known[i].model_output),place)
+    return order[list(first.values())]
+
 class ActiveLearningSelector:
     "Selects the answers that are worth a person's time."
     def __init__(self,
@@ -62,7 +68,7 @@ class ActiveLearningSelector:
         logits:Any=None, # (n, K); (members, n, K) of a committee; or (tokens, vocabulary) for each
         embeddings:ArrayLike|None=None, # (n, d); without them answers are told apart by their letters
         labelled:ArrayLike|None=None, # (m, d): embeddings of what was labelled before
-    )->list[UncertainExample]: # `batch_size` of them, or all that differ, the most useful first
+    )->list[UncertainExample]: # `batch_size` of them, or all whose text differs, the most useful first
         "Choose a batch. Raises `SelectionError` for what cannot be scored."
         known = [candidate(c) for c in candidates]
         scores = scores_of(known, self.method, logits)
@@ -72,7 +78,7 @@ class ActiveLearningSelector:
     def choose(self, known:Sequence[Candidate], scores:np.ndarray, worth:np.ndarray, embeddings:ArrayLike|None=None, labelled:ArrayLike|None=None, logits:Any=None)->list[UncertainExample]:
         "A batch from scores that are there already."
         if not len(known): return []
-        order = self._best(worth)
+        order = _texts_once(known, self._best(worth))
         x = unit(embedded(known, embeddings, order))
         taken = None if labelled is None or not np.asarray(labelled).size else unit(labelled)
         if taken is not None and taken.shape[1]!=x.shape[1]: raise SelectionError(f'Embeddings of {x.shape[1]} numbers were given, and of {taken.shape[1]} for what was labelled.', 'Use one embedding for both.')
@@ -103,7 +109,7 @@ class ActiveLearningSelector:
             good = [i for i in apart if worth[i]>=share*plain]
             batch = [good[i] for i in k_center(x[good], k, taken, first=0)] if len(good)>=k else []
             if len(batch)==k and worth[batch].mean()>=self.keep*plain: return batch
-        return apart[:k]
+        return [*apart,*sorted(set(range(len(x)))-set(apart))][:k] # Near-copies are better than nothing
 
     def _examples(self, known, scores, order, picked, x, taken)->list[UncertainExample]:
         near = x[picked]@x[picked].T

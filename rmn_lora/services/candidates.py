@@ -6,7 +6,7 @@
 __all__ = ['UncertaintyMethod', 'Candidate', 'candidate', 'scores_of', 'letters', 'embedded']
 
 # %% ../../nbs/52_services.candidates.ipynb #f614de9e
-import hashlib, zlib
+import hashlib, re, zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -100,9 +100,11 @@ def scores_of(
     return found
 
 # %% ../../nbs/52_services.candidates.ipynb #e95a0e91
+_NUMBERS = re.compile(r'\d+')
+
 def letters(text:str, places:int=256)->np.ndarray:
-    "Counts of letter triples, hashed; length 1."
-    raw = f'  {" ".join(text.casefold().split())}  '.encode()
+    "Counts of letter triples, hashed; length 1. Numbers are all alike."
+    raw = f'  {" ".join(_NUMBERS.sub("0",text.casefold()).split())}  '.encode()
     x = np.zeros(places,np.float32)
     np.add.at(x, [zlib.crc32(raw[i:i+3])%places for i in range(len(raw)-2)], 1)
     return x/max(float(np.linalg.norm(x)),1e-12)

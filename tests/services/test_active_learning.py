@@ -142,3 +142,14 @@ def test_it_stops_when_nothing_changes_any_more():
 def test_a_tenants_queue_hides_nothing_of_anothers(db):
     batch = ActiveLearningSelector('log_perplexity').select_uncertain_examples([dict(prompt='Same?',model_output='o',logprobs=[-1.])])
     assert [enqueue(batch,'entropy',t,db) for t in ('a','b',None,'a')]==[1,1,1,0] and len(waiting(9,'b',db))==1
+
+def test_a_batch_is_full_while_there_are_texts_and_no_text_is_asked_about_twice():
+    numbers = [dict(prompt=f'question {i}',model_output='yes',score=1.+i) for i in range(30)]
+    assert len(select_for_feedback(numbers))==10 # alike but for a number
+    twice = [dict(prompt='same',model_output=f'{"ab"[i%2]}',score=1.,example_id=str(i)) for i in range(40)]
+    assert sorted(e.model_output for e in select_for_feedback(twice))==['a','b']
+
+def test_answers_that_differ_in_numbers_only_make_way_for_others():
+    calls = [dict(prompt=f'campaign_id={i*7919}\nspend={i/7:.2f}\nobjective={o}',model_output=f'{{"tool":"{o}","spend":{i/7:.2f}}}',score=1.-i/1000) for o in ('curb overspending','probe visibility','retire dud articles') for i in range(50)]
+    got = select_for_feedback(calls,batch_size=3)
+    assert {e.prompt.rpartition('=')[2] for e in got}=={'curb overspending','probe visibility','retire dud articles'}

@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from sqlalchemy import func, select
 
 from rmn_lora.errors import StorageError
-from rmn_lora.services.analytics import BASELINE, AdapterAnalytics, get_analytics
+from rmn_lora.services.analytics import BASELINE, AdapterAnalytics, get_analytics, trend_chart
 from rmn_lora.services.metrics import figures_of, metrics_of, pack, unpack
 from rmn_lora.stats.change import ChangeAlarm
 from rmn_lora.stats.fixed_horizon import newcombe, wilson
@@ -179,6 +179,7 @@ def test_trends_by_day_and_hour(analytics):
     day,hour = analytics.trend('a'),analytics.trend('a',by='hour')
     assert day['total_requests'].to_list()==[3,1] and hour['total_requests'].to_list()==[2,1,1] and hour['success_rate'].to_list()==[1,0,1] and hour['avg_latency_ms'].to_list()==[10,50,100]
     assert day['at'][0]==datetime.fromtimestamp((TODAY-1)*86400,UTC) and hour['at'][0].hour==1
+    assert {d for t in (day,hour) for d in trend_chart(t).to_dict()}>={'hconcat','datasets'}
 
 @pytest.mark.parametrize('suffix', ['.csv','.parquet'])
 @pytest.mark.parametrize('by', ['adapter','day'])

@@ -33,3 +33,11 @@ def test_the_platform_adapter_knows_its_tools(base):
     task = platform_store().resolve('task_tools')
     assert task.base_digest == base.digest
     assert evaluate(base, card_rows(HELD_OUT_TOOLS, 64, 5), [task]).exact.estimate >= .95
+
+def test_its_first_version_lacks_the_tool_that_its_rows_lacked(base):
+    first = platform_store().resolve('task_tools_first')
+    assert first.base_digest == base.digest and first.id == 'task_tools' and first.version != platform_store().resolve('task_tools').version
+    measured = evaluate(base, card_rows(HELD_OUT_TOOLS, 128, 1000), [first])
+    assert .7 <= measured.exact.estimate <= .9 # .80 of 256 when it shipped
+    wrong = [s for s in measured.scored if not s.exact]
+    assert sum('check_reach' in s.expected for s in wrong) >= .8*len(wrong)
