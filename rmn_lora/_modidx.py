@@ -1699,6 +1699,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                          'rmn_lora/services/verdict.py'),
                                            'rmn_lora.services.verdict.VariantFigures.clustered': ( 'services.verdict.html#variantfigures.clustered',
                                                                                                    'rmn_lora/services/verdict.py'),
+                                           'rmn_lora.services.verdict.VariantFigures.counts': ( 'services.verdict.html#variantfigures.counts',
+                                                                                                'rmn_lora/services/verdict.py'),
                                            'rmn_lora.services.verdict.VariantFigures.estimate': ( 'services.verdict.html#variantfigures.estimate',
                                                                                                   'rmn_lora/services/verdict.py'),
                                            'rmn_lora.services.verdict.VariantFigures.merge': ( 'services.verdict.html#variantfigures.merge',

@@ -54,6 +54,10 @@ class VariantFigures:
         parts = list(self.users.values())
         e = ratio(Joint.of([n for n,_ in parts],[k for _,k in parts]))
         return Estimate(self.successes/self.n, e.se, self.n)
+    @property
+    def counts(self)->tuple[float,int]:
+        "Successes and trials for an exact test: each user once, with the share that succeeded, where some user came more than once."
+        return (sum(k/n for n,k in self.users.values()),len(self.users)) if self.clustered else (self.successes,self.n)
 
 # %% ../../nbs/51b_services.verdict.ipynb #d36d66f4
 @dataclass(frozen=True)
@@ -70,14 +74,14 @@ class Plan:
 MISMATCH = .01 # Level at which a split is called broken
 
 # %% ../../nbs/51b_services.verdict.ipynb #a1dd8470
-def _few(f:VariantFigures)->bool: return min(f.successes,f.n-f.successes)<20
+def _few(f:VariantFigures)->bool:
+    k,n = f.counts
+    return min(k,n-k)<20
 
 def _success(a:VariantFigures, b:VariantFigures, plan:Plan, confidence:float)->tuple[Interval,Significance]:
     "How much more often b succeeds than a, at any time, and whether that is no chance."
     share = plan.planned*2/len(plan.variants)
-    if (_few(a) or _few(b)) and not (a.clustered or b.clustered):
-        counts = (a.successes,a.n,b.successes,b.n)
-        return share_difference(*counts,share,confidence),share_test(*counts,share,confidence)
+    if _few(a) or _few(b): return share_difference(*a.counts,*b.counts,share,confidence),share_test(*a.counts,*b.counts,share,confidence)
     ea,eb = a.estimate,b.estimate
     if plan.adaptive or len(plan.weights)>1: return adaptive_sequence(ea,eb,share,confidence),adaptive_test(ea,eb,share,confidence)
     e = difference(ea,eb)
@@ -118,12 +122,13 @@ def _longer(best:Interval, n:int, planned:int)->int:
 def _decide(plan:Plan, sides:Mapping[str,VariantFigures], pairs:Mapping[str,dict])->tuple[str,str|None,str]:
     "decision, winner, and a sentence."
     control,n = plan.variants[0],sum(f.n for f in sides.values())
+    people = f' of {sum(len(f.users) for f in sides.values()):,} users' if any(f.clustered for f in sides.values()) else ''
     short = {v: plan.min_sample_size-sides[v].n for v in plan.variants if sides[v].n<plan.min_sample_size}
     if short: return 'not enough evidence yet',None,f'{", ".join(f"{v} needs {k:,} more" for v,k in short.items())} before anything is decided.'
     slow = [v for v,p in pairs.items() if p['latency_p95'].lo>plan.latency_tolerance]
     better = sorted((v for v,p in pairs.items() if p['success'].lo>0), key=lambda v: -pairs[v]['success'].estimate)
     good = [v for v in better if v not in slow]
-    if good: return 'winner',good[0],f'{good[0]} succeeds more often than {control}: {pairs[good[0]]["success"]} (of {n:,}, at any time).'
+    if good: return 'winner',good[0],f'{good[0]} succeeds more often than {control}: {pairs[good[0]]["success"]} ({n:,} impressions{people}, at any time).'
     if better: return 'guardrail',None,f'{better[0]} succeeds more often, but its 95th percentile of latency is longer by {pairs[better[0]]["latency_p95"]}: roll back.'
     if all(p['success'].hi<0 for p in pairs.values()): return 'winner',control,f'{control} succeeds more often than all others.'
     if slow: return 'guardrail',None,f'The 95th percentile of latency of {", ".join(slow)} is longer by more than {plan.latency_tolerance:.0%}: roll back.'
@@ -135,7 +140,7 @@ def shown(f:VariantFigures, plan:Plan)->dict[str,Any]:
     "What is known of one variant, as JSON."
     number = lambda v: None if v is None or not math.isfinite(v) else float(v)
     share = plan.planned/len(plan.variants)
-    success = share_sequence(f.successes,f.n,share,plan.confidence) if _few(f) and not f.clustered else confidence_sequence(f.estimate,share,plan.confidence)
+    success = share_sequence(*f.counts,share,plan.confidence) if _few(f) else confidence_sequence(f.estimate,share,plan.confidence)
     p50,p95,p99 = f.latency.quantile([.5,.95,.99])
     return dict(units=sum(f.assigned.values()), impressions=f.n, successes=f.successes, success_rate=number(success.estimate), success_interval=success.to_dict(), avg_latency_ms=number(f.latency.moments.estimate.value),
         p50_latency_ms=number(p50), p95_latency_ms=number(p95), p99_latency_ms=number(p99), avg_feedback=number(f.feedback.estimate.value), feedbacks=f.feedback.n)

@@ -21,7 +21,7 @@ from .sketch import NEAR_ZERO, Sketch
 from .tables import shares, undefined
 
 # %% ../../nbs/22b_stats.sequential_counts.ipynb #2ee68e4f
-def _log_e(k:int, n:int, theta:float, r:float)->float:
+def _log_e(k:float, n:int, theta:float, r:float)->float:
     "ln of the e-value against a share of theta, 0 < theta < 1."
     g,a,b = math.lgamma,r*theta+.5,r*(1-theta)+.5
     return g(k+a)+g(n-k+b)-g(n+r+1)-g(a)-g(b)+g(r+1)-k*math.log(theta)-(n-k)*math.log1p(-theta)
@@ -30,7 +30,7 @@ _EDGE = 1e-12 # As close to 0 and 1 as shares are looked for
 
 class _Bet:
     "What was staked on one share: how strongly the data speak against each value that it might have."
-    def __init__(self, k:int, n:int, r:float):
+    def __init__(self, k:float, n:int, r:float):
         if not (0<=k<=n and math.isfinite(n)): raise WorkbenchError(f'{k} of {n} cannot be a share.', 'Give counts with 0 <= k <= n.')
         self.k,self.n,self.r = k,n,r
         self.best = min(max(k/n if n else .5, _EDGE), 1-_EDGE) # Nothing speaks against the share that was seen: no average of likelihoods is above the largest
@@ -52,7 +52,7 @@ class _Bet:
     def hi(self, limit:float)->float: return 1.-float(_Bet(self.n-self.k, self.n, self.r).lo(limit)) if self.k==self.n else self._cross(limit, 1-_EDGE)
 
 def share_sequence(
-    k:int, # Successes so far, 0 ≤ k ≤ n
+    k:float, # Successes so far, 0 ≤ k ≤ n; of values from 0 to 1 their sum
     n:int, # Trials so far
     planned:float, # Trials after which one means to decide
     confidence:float=.95,
@@ -70,9 +70,9 @@ def _furthest(up:_Bet, down:_Bet, limit:float)->float:
     return max(gap(float(found.x)), gap(limit-up.least), gap(down.least))
 
 def share_difference(
-    k1:int, # Successes on the first side (the control)
+    k1:float, # Successes on the first side (the control); of values from 0 to 1 their sum
     n1:int, # Its trials
-    k2:int, # Successes on the second (the challenger)
+    k2:float, # Successes on the second (the challenger)
     n2:int, # Its trials
     planned:float, # Trials after which one means to decide, both sides together
     confidence:float=.95,
@@ -83,7 +83,7 @@ def share_difference(
     value = k2/n2-k1/n1 if n1 and n2 else math.nan
     return Interval(value, max(-1.,-_furthest(a,b,limit)), min(1.,_furthest(b,a,limit)), n, 'confidence sequence, exact', confidence)
 
-def share_test(k1:int, n1:int, k2:int, n2:int, planned:float, confidence:float=.95)->Significance:
+def share_test(k1:float, n1:int, k2:float, n2:int, planned:float, confidence:float=.95)->Significance:
     "Exact test at any time that two shares are equal. It rejects where `share_difference` leaves out 0."
     n,name = n1+n2,'always valid, exact'
     r = 1/tuning(planned/2,confidence,unknowns=2)

@@ -184,6 +184,16 @@ def test_users_that_come_often_count_as_users(framework):
     naive = {v: math.sqrt(f[v].successes*(f[v].n-f[v].successes)/f[v].n**3) for v in f}
     assert all(f[v].clustered and f[v].estimate.se>1.5*naive[v] for v in f)
 
+def test_users_that_come_often_and_never_fail_are_bounded_too(framework):
+    begun(framework,planned=400,min_sample_size=20)
+    for i in range(60):
+        v = framework.assign_variant('x',f'u{i}')
+        for _ in range(1+i%3): framework.record_impression('x',v,True,user_id=f'u{i}')
+    found = framework.get_experiment_results('x')
+    for v in found['variants'].values(): assert v['success_interval']['hi']==1 and .7<v['success_interval']['lo']<1
+    d = found['intervals']['v2']['success']
+    assert -.4<d['lo']<0<d['hi']<.4 and found['decision']=='not enough evidence yet'
+
 def test_a_past_makes_the_interval_narrower(framework):
     begun(framework,planned=3000)
     rng = np.random.default_rng(1)

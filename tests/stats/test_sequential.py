@@ -1,5 +1,6 @@
 "stats.sequential, sequential_counts, power and bandits: valid at every look, exact where they say so, and tuned by the plan."
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -65,6 +66,21 @@ def test_one_exact_share_under_many_looks():
         e = lg(k+a)+lg(n-k+b)-lg(n+r+1)-lg(a)-lg(b)+lg(r+1)-k*math.log(p)-(n-k)*math.log1p(-p)
         assert e[0,70]==pytest.approx(_log_e(int(k[0,70]),71,p,r))
         assert (e>=math.log(20)).any(1).mean()<=.05
+
+def test_rates_of_users_under_many_looks():
+    "Values between 0 and 1, few of them below 1: the exact test of their sums is fooled no more often than it says."
+    rng,runs = np.random.default_rng(3),400
+    def fooled():
+        a,b = (rng.binomial(3,rng.choice([.5,1.],size=300,p=[.06,.94]))/3 for _ in 'ab')
+        return any((p := share_test(float(a[:n].sum()),n,float(b[:n].sum()),n,600).p) is not None and p<.05 for n in range(10,301,20))
+    assert sum(fooled() for _ in range(runs))/runs<=.05
+
+@given(st.lists(st.floats(0,1),min_size=1,max_size=8), st.floats(.02,.98), st.integers(10,500))
+def test_a_value_between_is_worth_no_more_than_its_odds(values, theta, planned):
+    "The expected e-value of values from 0 to 1 is at most that of coins with the same means (Howard et al. 2021, sub-Bernoulli): checked at one step by splitting each value into a coin."
+    r = 1/tuning(planned)
+    coins = sum(math.prod(v if c else 1-v for v,c in zip(values,flips))*math.exp(_log_e(sum(flips),len(values),theta,r)) for flips in product([0,1],repeat=len(values)))
+    assert math.exp(_log_e(math.fsum(values),len(values),theta,r))<=coins*(1+1e-9)
 
 @pytest.mark.parametrize('draw', [lambda r,n: r.lognormal(5,1,n), lambda r,n: r.choice([5.,50.,500.],n,p=[.6,.36,.04])], ids=['lognormal','atoms'])
 def test_percentiles_under_many_looks(draw):
