@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WorkbenchError', 'SettingsError', 'ReportError', 'UnlikeNumbersError', 'DatasetError', 'AdapterError',
            'BaseModelError', 'EngineError', 'StorageError', 'JournalError', 'ExperimentError', 'SelectionError',
-           'TrainingError', 'PipelineError']
+           'TrainingError', 'PipelineError', 'CredentialError', 'AccessError', 'TenantError']
 
 # %% ../nbs/00_errors.ipynb #2e43dd3f
 class WorkbenchError(Exception):
@@ -33,3 +33,6 @@ class ExperimentError(WorkbenchError): "An experiment cannot be made, changed or
 class SelectionError(WorkbenchError): "Answers cannot be scored, selected or queued."
 class TrainingError(WorkbenchError): "A training run cannot start or cannot go on."
 class PipelineError(WorkbenchError): "A pipeline does not exist, was given wrong parameters, or failed in a cell."
+class CredentialError(WorkbenchError): "A key or token is missing, unknown, expired or revoked, or cannot be issued."
+class AccessError(WorkbenchError): "A credential does not allow what was asked for."
+class TenantError(WorkbenchError): "A tenant is not registered, or cannot be registered or changed as asked."

@@ -6,7 +6,7 @@
 __all__ = ['RANKED', 'BASELINE', 'FALSE_ALARM', 'AdapterAnalytics', 'trend_chart', 'get_analytics']
 
 # %% ../../nbs/50b_services.analytics.ipynb #181c2199
-import math, time
+import json, math, time
 from collections.abc import Iterable,Sequence
 from contextlib import suppress
 from itertools import combinations
@@ -23,7 +23,7 @@ from ..stats.effects import interval, percentile
 from ..stats.fixed_horizon import holm, newcombe, wilson
 from ..stats.tables import two_groups
 from ..storage.database import Database, get_db
-from ..storage.events import Event, scoped_key, short_text, within
+from ..storage.events import Event, plain, scoped_key, short_text, within
 from ..storage.journal import Journal
 from ..storage.views import DAY, View
 
@@ -50,7 +50,7 @@ FALSE_ALARM = 100_000 # Events between false alarms, at least, on average
 
 def _heard(metric:str, events:list[Event])->list[float]:
     "What an alarm hears of events: milliseconds, or 1 for bad and 0 for good."
-    if metric=='slow': return [e.body['latency_ms'] for e in events if e.kind=='request']
+    if metric=='slow': return [e.body['latency_ms'] for e in events if e.kind=='request' and e.body['latency_ms'] is not None]
     if metric=='failures': return [not e.body['success'] for e in events if e.kind=='request']
     votes = [e.body for e in events if e.kind=='feedback']
     return [v.get('thumbs')=='down' or (v.get('rating') or 5)<=2 for v in votes if v.get('thumbs') or v.get('rating')]
@@ -62,7 +62,7 @@ def _watch(state:dict, metric:str, heard:list[float])->None:
         room = BASELINE[metric]-len(seen)
         seen += [float(v) for v in heard[:room]]
         if len(seen)<BASELINE[metric]: return
-        heard,state['above'] = heard[room:],float(np.quantile(seen,.95)) if metric=='slow' else .5
+        heard,state['above'] = heard[room:],1.01*float(np.quantile(seen,.95)) if metric=='slow' else .5
         k = sum(v>state['above'] for v in state.pop('seen'))
         state['normal'],state['bad'],state['alarm'] = k/len(seen),0,ChangeAlarm(min(wilson(k,len(seen),.99).hi,.99),FALSE_ALARM)
     bad = np.array(heard,float)>state['above']
@@ -94,13 +94,15 @@ class AdapterAnalytics(View):
 
     def record_request(self,
         adapter_id:str, adapter_type:str='', # industry, retailer, brand or task
-        latency_ms:float=0., success:bool=True, task_type:str|None=None, # For several adapters that answered together: once for each
+        latency_ms:float|None=None, # None: not known
+        success:bool=True, task_type:str|None=None, # For several adapters that answered together: once for each
         key:str|None=None, # Counted once under this key, however often it is reported, as long as single events are kept (`storage.journal_days`)
-        **more:Any, # composition_ms, error_type, memory_mb, size_mb, cost, value, currency, tenant_id, composition
+        **more:Any, # composition_ms, error_type, memory_mb, size_mb, cost, value, currency, tenant_id, composition, and `at` (with a time zone) where it was at another time than now
     )->None:
         "Take a request. Raises `JournalError` for what is no JSON."
         if adapter_id not in self._named if isinstance(adapter_id,str) else True: self._named.add(short_text(adapter_id,'adapter_id',191))
-        if not (isinstance(latency_ms,(int,float)) and 0<=latency_ms<=1e15 and (success is True or success is False) and isinstance(adapter_type,str) and (task_type is None or isinstance(task_type,str))):
+        latency_ms,success = plain(latency_ms),plain(success)
+        if not (within(latency_ms,0,1e15) and (success is True or success is False) and isinstance(adapter_type,str) and (task_type is None or isinstance(task_type,str))):
             raise StorageError(f'A request of {adapter_id!r} with a latency of {latency_ms!r} ms, success {success!r}, type {adapter_type!r} and task {task_type!r} was reported.', 'Latency is a number of milliseconds, success True or False, the others are texts.')
         event = {'kind':'request', 'adapter_id':adapter_id, 'adapter_type':adapter_type, 'latency_ms':latency_ms, 'success':success, 'task_type':task_type}
         if key: event['key'] = scoped_key('request',adapter_id,key)
@@ -172,7 +174,7 @@ class AdapterAnalytics(View):
             note='For one look, Holm-adjusted; the adapters were not assigned by chance, so other things may differ. An experiment tells which is better.')
 
     def alerts(self)->list[dict[str,Any]]:
-        "Adapters that became worse than they were."
+        "Adapters that became worse than they were: adapter_id, metric (failures, slow or bad_votes), after (how many events after the baseline), normal (the rate of the baseline), limit (the rate above which it is worse), since (the rate of all events after the baseline), n of these. An adapter that has not had its baseline (1,000 requests, 100 votes) is not watched yet."
         self.refresh()
         with self.lock:
             return [dict(adapter_id=a, metric=m, after=s['alarm'].raised_at, normal=s['normal'], limit=s['alarm'].limit, since=s['bad']/s['alarm'].n, n=s['alarm'].n, above_ms=s['above'] if m=='slow' else None,
@@ -183,13 +185,14 @@ class AdapterAnalytics(View):
         if by not in ('day','hour'): raise StorageError(f'A trend by {by!r} was asked for.', 'By day or by hour.')
         days = self.daily(adapter_id)
         if by=='day': rows = [dict(at=day*DAY)|{k: v for k,v in metrics_of(adapter_id,f).items() if k in ('total_requests','success_rate','success_rate_interval','avg_latency_ms','p50_latency_ms','p95_latency_ms','p99_latency_ms','avg_user_rating')} for day,f in days.items()]
-        else: rows = [dict(at=day*DAY+hour*DAY//24, total_requests=c['requests'], success_rate=c['successes']/c['requests'], success_rate_interval=[(i := wilson(c['successes'],c['requests'])).lo,i.hi], avg_latency_ms=c['ms']/c['requests'])
+        else: rows = [dict(at=day*DAY+hour*DAY//24, total_requests=c['requests'], success_rate=c['successes']/c['requests'], success_rate_interval=[(i := wilson(c['successes'],c['requests'])).lo,i.hi], avg_latency_ms=c['ms']/c['timed'] if c['timed'] else None)
             for day,f in days.items() for hour,c in sorted(f.hours.items())]
         return pl.DataFrame(rows).with_columns(pl.from_epoch('at','us').dt.replace_time_zone('UTC')) if rows else pl.DataFrame(schema=dict(at=pl.Datetime('us','UTC'), total_requests=pl.Int64))
 
     def table(self, by:str='adapter')->pl.DataFrame:
-        "What is known as a table, intervals as two columns: one row an adapter, or by 'day' one row an adapter and day."
-        flat = lambda m: {k: v for k,v in m.items() if not isinstance(v,(dict,list))}|{f'{k.removesuffix("_interval")}_{end}': v[i] for k,v in m.items() if isinstance(v,list) for i,end in enumerate(('lo','hi'))}
+        "What is known as a table, intervals as two columns and what is by task or error as JSON: one row an adapter, or by 'day' one row an adapter and day. Raises `StorageError` for another `by`."
+        if by not in ('adapter','day'): raise StorageError(f'A table by {by!r} was asked for.', 'By adapter or by day.')
+        flat = lambda m: {k: json.dumps(v) if isinstance(v,dict) else v for k,v in m.items() if not isinstance(v,list)}|{f'{k.removesuffix("_interval")}_{end}': v[i] for k,v in m.items() if isinstance(v,list) for i,end in enumerate(('lo','hi'))}
         rows = [flat(self.get_adapter_metrics(a)) for a in self.adapters()] if by=='adapter' else [dict(adapter_id=a)|flat(r) for a in self.adapters() for r in self.trend(a).to_dicts()]
         return pl.DataFrame(rows, infer_schema_length=None)
 
@@ -206,25 +209,31 @@ class AdapterAnalytics(View):
         else: table.write_parquet(path)
         return path
 
-_MORE = {'composition_ms','memory_mb','size_mb','cost','value','error_type','currency','tenant_id','composition'}
+_MORE = {'at','composition_ms','memory_mb','size_mb','cost','value','error_type','currency','tenant_id','composition'}
 
 def _checked(more:dict)->dict:
     "What else is known of a request. Raises `StorageError` for what is not."
+    if (at := more.pop('at',None)) is not None:
+        if getattr(at,'tzinfo',None) is None: raise StorageError(f'A request at {at!r:.60} was reported.', 'Give the time with its zone, as datetime.now(UTC).')
+        more['at'] = int(at.timestamp()*1e6)
+    more = {k: plain(v) for k,v in more.items()}
     if unknown := set(more)-_MORE: raise StorageError(f'A request has no {", ".join(sorted(unknown))}.', f'It may have {", ".join(sorted(_MORE))}.')
     if (more.get('cost') is not None or more.get('value') is not None) and not more.get('currency'): raise StorageError('A cost or value without its currency was given.', "Say currency='USD', or which it is.")
     for k,v in more.items():
-        if not (isinstance(v,str) if k in ('error_type','currency','tenant_id') and v is not None else k=='composition' or within(v,-1e15,1e15)): raise StorageError(f'{k} of a request is {v!r:.60}.', 'error_type, currency and tenant_id are texts, the others numbers.')
+        if not (isinstance(v,str) if k in ('error_type','currency','tenant_id') and v is not None else k in ('composition','at') or within(v,-1e15,1e15)): raise StorageError(f'{k} of a request is {v!r:.60}.', 'error_type, currency and tenant_id are texts, the others numbers.')
     return {k: v for k,v in more.items() if v is not None}
 
 def trend_chart(
     trend:pl.DataFrame, # As `AdapterAnalytics.trend` returns it
 )->Any: # An Altair chart
-    "How an adapter does over time: success rate with its interval, and latency."
+    "How an adapter does over time: success rate with its interval, and latency. Raises `StorageError` where there were no requests."
+    if trend.is_empty(): raise StorageError('There were no requests.', 'Is the adapter called so? analytics.adapters() lists all that were used.')
     import altair as alt
     x = alt.X('at:T',title=None,scale=alt.Scale(type='utc'))
     data = trend.with_columns(lo=pl.col('success_rate_interval').list.get(0), hi=pl.col('success_rate_interval').list.get(1))
     rate = alt.Chart(data).encode(x)
-    right = rate.mark_area(opacity=.2).encode(alt.Y('lo:Q',title='success rate',scale=alt.Scale(zero=False)),y2='hi:Q')+rate.mark_line(point=True).encode(y='success_rate:Q')
+    lo = alt.Y('lo:Q',title='success rate',scale=alt.Scale(zero=False))
+    right = rate.mark_area(opacity=.15).encode(lo,y2='hi:Q')+rate.mark_rule(opacity=.4).encode(lo,y2='hi:Q')+rate.mark_line(point=True).encode(y='success_rate:Q')
     shown = {'avg_latency_ms':'mean','p50_latency_ms':'p50','p95_latency_ms':'p95','p99_latency_ms':'p99'}
     latency = trend.select('at',*(pl.col(k).alias(v) for k,v in shown.items() if k in trend.columns)).unpivot(index='at', variable_name='latency', value_name='ms')
     return right.properties(width=230,height=140)|alt.Chart(latency).mark_line(point=True).encode(x,alt.Y('ms:Q'),alt.Color('latency:N',title=None,sort=None)).properties(width=230,height=140)

@@ -67,6 +67,12 @@ def deal(weights:Sequence[float], before:Sequence[int]|None=None)->list[int]:
     return dealt
 
 # %% ../../nbs/51_services.assignment.ipynb #03c142a2
+class _OneOf(frozenset):
+    "Values that take part; what cannot be one of them, such as a list, is not."
+    def __contains__(self, value:object)->bool:
+        try: return super().__contains__(value)
+        except TypeError: return False
+
 @dataclass
 class Assignment:
     "How units are assigned to the variants of one experiment."
@@ -80,7 +86,7 @@ class Assignment:
     strategy:str = 'hash' # 'hash', 'weighted' (drawn anew each time, by the weights) or 'random' (drawn anew, evenly)
 
     def __post_init__(self):
-        self._targets = tuple((k,frozenset(v)) for k,v in self.targeting.items())
+        self._targets = tuple((k,_OneOf(v)) for k,v in self.targeting.items())
         names = tuple(self.variants[v] for v in self.dealt) if self.strategy=='hash' else ()
         layer = _key('layer',self.layer) if self.layer else b''
         self._compiled = self._targets,layer,_place(self.span[0]),_place(self.span[1]),_key('experiment',self.salt),_place(self.exposure),names

@@ -19,7 +19,7 @@ from ..errors import ExperimentError
 from .assignment import Assignment, Variant, deal, variants_of
 from .verdict import Plan, VariantFigures
 from ..stats.moments import Moments
-from ..stats.power import always_valid_items, items_for_shares
+from ..stats.power import always_valid_shares
 from ..stats.sketch import Sketch
 from ..storage.events import Event
 from ..storage.models import Experiment
@@ -85,14 +85,16 @@ def design(
     "The definition of an experiment. Raises `ExperimentError` for one that cannot be."
     variants = variants_of(variant_configs)
     for k,v in (targeting or {}).items():
-        if isinstance(v,str) or not isinstance(v,Sequence): raise ExperimentError(f'Targeting of {k!r} is {v!r:.60}.', "Give a list of the values that take part, as in {'task': ['mapping']}.")
+        if isinstance(v,str) or not isinstance(v,Sequence) or not all(isinstance(x,(str,int,float,bool)) for x in v): raise ExperimentError(f'Targeting of {k!r} is {v!r:.60}.', "Give a list of the values that take part, as in {'task': ['mapping']}: texts, numbers, True or False.")
+    if not (isinstance(detect,Sequence) and len(detect)==2 and all(isinstance(p,(int,float)) and 0<=p<=1 for p in detect) and detect[0]!=detect[1]): raise ExperimentError(f'detect is {detect!r:.60}.', 'Give two success rates whose difference is worth finding, as in (.80, .85).')
+    if starts_at and ends_at and starts_at>=ends_at: raise ExperimentError(f'It would end at {ends_at}, and start at {starts_at}.', 'Let it end after it has started.')
     if strategy not in ('hash','weighted','random'): raise ExperimentError(f'Strategy {strategy!r} was asked for.', 'One of hash, weighted, random.')
     if not (0<confidence_level<1 and min_sample_size>0 and 0<exposure<=1 and 0<layer_share<=1 and 0<=holdout<1 and 0<=latency_tolerance<1e9 and (planned is None or (isinstance(planned,int) and 0<planned<2**53))):
         raise ExperimentError(f'confidence_level {confidence_level}, min_sample_size {min_sample_size}, planned {planned}, exposure {exposure}, layer_share {layer_share}, holdout {holdout} or latency_tolerance {latency_tolerance} cannot be.', 'Shares lie between 0 and 1; sizes are above 0.')
     level = 1-(1-confidence_level)/(len(variants)-1)
     weights = [1/len(variants)]*len(variants) if strategy=='random' else [v.traffic_percentage for v in variants]
     return dict(description=description, variants=[dict(variant_id=v.variant_id,adapter_ids=list(v.adapter_ids)) for v in variants], versions=[dict(weights=weights,dealt=runs(deal(weights)))], salt=salt,
-        confidence_level=confidence_level, min_sample_size=min_sample_size, planned=planned or len(variants)*always_valid_items(items_for_shares(*detect, confidence=level), confidence=level), strategy=strategy,
+        confidence_level=confidence_level, min_sample_size=min_sample_size, planned=planned or len(variants)*always_valid_shares(*detect, confidence=level), strategy=strategy,
         targeting={k: list(v) for k,v in (targeting or {}).items()}, exposure=exposure, layer=layer or ('default' if holdout else None), layer_share=min(layer_share,1-holdout), holdout=holdout, span=(0.,1.),
         starts_at=_zoned(starts_at), ends_at=_zoned(ends_at), latency_tolerance=latency_tolerance)
 
@@ -102,6 +104,7 @@ def free_span(
 )->tuple[float,float]:
     "A range of a layer that no other experiment has. Raises `ExperimentError` if there is none."
     end,share,lo = 1-max([wanted['holdout'],*(d['holdout'] for d in others)]),wanted['layer_share'],0.
+    if (used := max((d['span'][1] for d in others),default=0.))>end+1e-9: raise ExperimentError(f"A holdout of {wanted['holdout']:g} was asked for, and experiments of the layer {wanted['layer']!r} use it up to {used:g}.", 'Take a smaller holdout, or wait until they are stopped.')
     for a,b in sorted(tuple(d['span']) for d in others):
         if a-lo>=share-1e-9: break
         lo = max(lo,b)
@@ -111,12 +114,12 @@ def free_span(
 def figures_of(events:list[Event])->dict[str,VariantFigures]:
     "What some assignments and impressions of one experiment show of each variant."
     found:dict[str,VariantFigures] = {}
-    by:dict[str,list[dict]] = {}
+    by:dict[tuple[str,int],list[dict]] = {}
     for e in events:
-        if e.kind=='impression': by.setdefault(e.body['variant_id'],[]).append(e.body)
+        if e.kind=='impression': by.setdefault((e.body['variant_id'],e.body.get('version',0)),[]).append(e.body)
         elif e.kind=='assignment': found.setdefault(e.body['variant_id'],VariantFigures()).assigned[e.body['version']] += 1
         else: found.setdefault(e.body['variant_id'],VariantFigures()).before[e.body['user_id']] = e.body['value']
-    for v,some in by.items(): found.setdefault(v,VariantFigures()).merge(_impressions(some))
+    for (v,version),some in by.items(): found.setdefault(v,VariantFigures()).merge(VariantFigures(later={version: _impressions(some)}) if version else _impressions(some))
     return found
 
 def _impressions(some:list[dict])->VariantFigures:

@@ -71,13 +71,14 @@ def figures_of(events:list[Event])->AdapterFigures:
     return f
 
 def _count_requests(f:AdapterFigures, requests:list[dict], hours:list[int])->None:
-    ms = [r['latency_ms'] for r in requests]
-    f.latency.add(ms)
+    f.latency.add(_numbers(requests,'latency_ms'))
     right = [bool(r['success']) for r in requests]
     f.counts.update(requests=len(right), successes=sum(right))
     for (task,ok),n in Counter(zip((r.get('task_type') or '' for r in requests),right)).items(): f.tasks.setdefault(task,Counter()).update(requests=n, successes=n*ok)
     for (hour,ok),n in Counter(zip(hours,right)).items(): f.hours.setdefault(hour,Counter()).update(requests=n, successes=n*ok)
-    for hour in f.hours: f.hours[hour]['ms'] = sum(v for v,h in zip(ms,hours) if h==hour)
+    for hour in f.hours:
+        known = [r['latency_ms'] for r,h in zip(requests,hours) if h==hour and r['latency_ms'] is not None]
+        f.hours[hour].update(ms=sum(known), timed=len(known))
     f.errors.update(r.get('error_type') or 'unknown' for r,ok in zip(requests,right) if not ok)
     f.kind = next((k for r in reversed(requests) if (k := r.get('adapter_type'))),'')
     if all(len(r)<=6 for r in requests): return
@@ -157,5 +158,5 @@ def metrics_of(adapter_id:str, f:AdapterFigures)->AdapterMetrics:
     return AdapterMetrics(adapter_id=adapter_id, adapter_type=f.kind or None, total_requests=n, successful_requests=ok, failed_requests=n-ok,
         success_rate=success, success_rate_interval=success_interval, avg_latency_ms=latency, avg_latency_interval=latency_interval, p50_latency_ms=p50, p95_latency_ms=p95, p99_latency_ms=p99,
         avg_composition_ms=_mean(f.composition)[0], avg_user_rating=rating, rating_interval=rating_interval, ratings=f.ratings.n, thumbs_up=f.counts['up'], thumbs_down=f.counts['down'],
-        thumbs_up_rate=up, thumbs_up_interval=up_interval, by_task=tasks, accuracy_by_task={t: dict(accuracy=_mean(m)[0], n=m.n) for t,m in sorted(f.accuracy.items())},
+        thumbs_up_rate=up, thumbs_up_interval=up_interval, by_task=tasks, accuracy_by_task={t: dict(accuracy=(a := _mean(m))[0], accuracy_interval=a[1], n=m.n) for t,m in sorted(f.accuracy.items())},
         errors_by_type=dict(f.errors.most_common()), memory_mb=f.latest.get('memory_mb'), size_mb=f.latest.get('size_mb'), first_seen=_when(f.first_at), last_seen=_when(f.last_at), **_money(f))

@@ -9,14 +9,15 @@ __all__ = ['MISMATCH', 'VariantFigures', 'Plan', 'compare', 'shown', 'results']
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..stats.chances import chances
 from ..stats.effects import cuped, difference, ratio
 from ..stats.fixed_horizon import Interval, Significance, holm, newcombe
 from ..stats.moments import Estimate, Joint, Moments, of_counts
-from ..stats.sequential import adaptive_sequence, adaptive_test, confidence_sequence, sequential_test
+from ..stats.power import FEW
+from ..stats.sequential import adaptive_sequence, adaptive_test, confidence_sequence, sequential_test, strata_sequence, strata_test
 from ..stats.sequential_counts import percentile_change, sequential_sample_ratio, share_difference, share_sequence, share_test
 from ..stats.sketch import Sketch
 from ..stats.tables import mann_whitney, two_groups
@@ -33,6 +34,7 @@ class VariantFigures:
     stars:Counter = field(default_factory=Counter) # 1 … 5 → votes, rounded
     users:dict[str,list[int]] = field(default_factory=dict) # user → impressions, successes; only of impressions that say who
     before:dict[str,float] = field(default_factory=dict) # user → the same figure before the experiment
+    later:dict[int,'VariantFigures'] = field(default_factory=dict) # version of the weights → what came of units that were assigned by it, apart from the above, which is of the first version
 
     def merge(self, other:'VariantFigures')->None:
         "Count what another has counted."
@@ -42,22 +44,37 @@ class VariantFigures:
         for user,(n,k) in other.users.items():
             mine = self.users.setdefault(user,[0,0])
             mine[0] += n; mine[1] += k
+        for version,figures in other.later.items(): self.later.setdefault(version,VariantFigures()).merge(figures)
 
+    @property
+    def whole(self)->'VariantFigures':
+        "Of all versions of the weights together."
+        if not self.later: return self
+        figures = VariantFigures()
+        for part in (self,*self.later.values()): figures.merge(replace(part,later={}))
+        return figures
+    @property
+    def named(self)->tuple[int,int]:
+        "Impressions, and successes, of which the user is known."
+        return sum(n for n,_ in self.users.values()),sum(k for _,k in self.users.values())
     @property
     def clustered(self)->bool:
         "Did some user see it more than once?"
-        return len(self.users)<sum(n for n,_ in self.users.values())
+        return len(self.users)<self.named[0]
     @property
     def estimate(self)->Estimate:
-        "The success rate: over users where they are known and came more than once, over impressions otherwise."
+        "The success rate, with a spread over users where some came more than once; an impression without a user counts as a user of its own."
         if not self.clustered: return of_counts(self.successes,self.n).estimate
-        parts = list(self.users.values())
-        e = ratio(Joint.of([n for n,_ in parts],[k for _,k in parts]))
+        parts,(n,k) = list(self.users.values()),self.named
+        single = Joint(Moments(self.n-n,1.,0.,1.,1.),of_counts(self.successes-k,self.n-n)) if self.n>n else Joint()
+        e = ratio(Joint.of([n for n,_ in parts],[k for _,k in parts])+single)
         return Estimate(self.successes/self.n, e.se, self.n)
     @property
     def counts(self)->tuple[float,int]:
         "Successes and trials for an exact test: each user once, with the share that succeeded, where some user came more than once."
-        return (sum(k/n for n,k in self.users.values()),len(self.users)) if self.clustered else (self.successes,self.n)
+        if not self.clustered: return self.successes,self.n
+        n,k = self.named
+        return sum(k/n for n,k in self.users.values())+self.successes-k,len(self.users)+self.n-n
 
 # %% ../../nbs/51b_services.verdict.ipynb #d36d66f4
 @dataclass(frozen=True)
@@ -76,16 +93,28 @@ MISMATCH = .01 # Level at which a split is called broken
 # %% ../../nbs/51b_services.verdict.ipynb #a1dd8470
 def _few(f:VariantFigures)->bool:
     k,n = f.counts
-    return min(k,n-k)<20
+    return min(k,n-k)<FEW
 
 def _success(a:VariantFigures, b:VariantFigures, plan:Plan, confidence:float)->tuple[Interval,Significance]:
     "How much more often b succeeds than a, at any time, and whether that is no chance."
     share = plan.planned*2/len(plan.variants)
+    strata = _strata(a, b)
+    if len(strata)>1: return strata_sequence(strata,share,confidence),strata_test(strata,share,confidence)
+    a,b = _longest(a, b)
     if _few(a) or _few(b): return share_difference(*a.counts,*b.counts,share,confidence),share_test(*a.counts,*b.counts,share,confidence)
-    ea,eb = a.estimate,b.estimate
-    if plan.adaptive or len(plan.weights)>1: return adaptive_sequence(ea,eb,share,confidence),adaptive_test(ea,eb,share,confidence)
-    e = difference(ea,eb)
+    if plan.adaptive: return adaptive_sequence(a.estimate,b.estimate,share,confidence),adaptive_test(a.estimate,b.estimate,share,confidence)
+    e = difference(a.estimate,b.estimate)
     return confidence_sequence(e,share,confidence),sequential_test(e,share,confidence)
+
+def _periods(a:VariantFigures, b:VariantFigures)->list[tuple[VariantFigures,VariantFigures]]:
+    "Both sides, by the version of the weights that their units were assigned by."
+    return [(replace(a,later={}),replace(b,later={})),*((a.later.get(v,VariantFigures()),b.later.get(v,VariantFigures())) for v in sorted({*a.later,*b.later}))]
+def _longest(a:VariantFigures, b:VariantFigures)->tuple[VariantFigures,VariantFigures]:
+    "The period in which both were seen most."
+    return max(_periods(a,b), key=lambda p: min(p[0].n,p[1].n))
+def _strata(a:VariantFigures, b:VariantFigures)->list[Estimate]:
+    "The difference in each period in which there is enough on both sides to trust in it."
+    return [difference(x.estimate,y.estimate) for x,y in _periods(a,b) if not (_few(x) or _few(y))]
 
 def _with_past(a:VariantFigures, b:VariantFigures, plan:Plan, confidence:float)->Interval|None:
     "The difference of the users' mean success, adjusted for what was known of them before; None where nothing was."
@@ -96,9 +125,9 @@ def _with_past(a:VariantFigures, b:VariantFigures, plan:Plan, confidence:float)-
     return confidence_sequence(difference(*cuped(sides).values()), plan.planned*2/len(plan.variants), confidence)
 
 def _feedback(a:VariantFigures, b:VariantFigures, plan:Plan, confidence:float)->dict[str,Any]:
-    e = difference(a.feedback.estimate,b.feedback.estimate)
+    e,share = difference(a.feedback.estimate,b.feedback.estimate),plan.planned*2/len(plan.variants)
     stars = [[f.stars[s] for s in range(1,6)] for f in (a,b)]
-    return dict(difference=confidence_sequence(e,plan.planned*2/len(plan.variants),confidence).to_dict(), test=sequential_test(e,plan.planned,confidence).to_dict(),
+    return dict(difference=confidence_sequence(e,share,confidence).to_dict(), test=sequential_test(e,share,confidence).to_dict(),
         mann_whitney=mann_whitney(stars[1],stars[0]).to_dict())
 
 def compare(a:VariantFigures, b:VariantFigures, plan:Plan)->dict[str,Any]:
@@ -106,11 +135,15 @@ def compare(a:VariantFigures, b:VariantFigures, plan:Plan)->dict[str,Any]:
     confidence = 1-(1-plan.confidence)/(len(plan.variants)-1)
     share = plan.planned*2/len(plan.variants)
     interval,test = _success(a,b,plan,confidence)
-    latency,latency_test = percentile_change(a.latency,b.latency,.95,share,confidence)
-    past = _with_past(a,b,plan,confidence)
-    fixed = two_groups(a.successes,a.n,b.successes,b.n)
-    return dict(success=interval, test=test, latency_p95=latency, latency_test=latency_test, with_past=past,
-        feedback=_feedback(a,b,plan,confidence), fixed_horizon=dict(note='For one look at a size fixed before; not for deciding when to stop.', test=fixed.to_dict(), difference=newcombe(b.successes,b.n,a.successes,a.n).to_dict()))
+    x,y = _longest(a,b)
+    latency,latency_test = percentile_change(x.latency,y.latency,.95,share,confidence)
+    changed = plan.adaptive or len(plan.weights)>1
+    return dict(success=interval, test=test, latency_p95=latency, latency_test=latency_test, with_past=None if changed else _with_past(a,b,plan,confidence), feedback=_feedback(x,y,plan,confidence), fixed_horizon=_one_look(a,b,changed))
+
+def _one_look(a:VariantFigures, b:VariantFigures, changed:bool)->dict[str,Any]:
+    "What a test for one look would say; not where the split was changed, since then it says nothing."
+    if changed: return dict(note='The split was changed on the way, so there is no test for one look.', test=None, difference=None)
+    return dict(note='For one look at a size fixed before; not for deciding when to stop. It counts impressions, whoever saw them.', test=two_groups(a.successes,a.n,b.successes,b.n).to_dict(), difference=newcombe(b.successes,b.n,a.successes,a.n).to_dict())
 
 # %% ../../nbs/51b_services.verdict.ipynb #f0c6dcd0
 def _longer(best:Interval, n:int, planned:int)->int:
@@ -119,18 +152,21 @@ def _longer(best:Interval, n:int, planned:int)->int:
     if not math.isfinite(half) or not best.estimate or math.isnan(best.estimate): return max(0,planned-n)
     return max(1,min(planned-n, math.ceil(n*((half/abs(best.estimate))**2-1))))
 
-def _decide(plan:Plan, sides:Mapping[str,VariantFigures], pairs:Mapping[str,dict])->tuple[str,str|None,str]:
+def _decide(plan:Plan, sides:Mapping[str,VariantFigures], pairs:Mapping[str,dict], decided:Mapping[str,Any]|None)->tuple[str,str|None,str]:
     "decision, winner, and a sentence."
     control,n = plan.variants[0],sum(f.n for f in sides.values())
     people = f' of {sum(len(f.users) for f in sides.values()):,} users' if any(f.clustered for f in sides.values()) else ''
+    slow = [v for v,p in pairs.items() if p['latency_p95'].lo>plan.latency_tolerance]
+    if decided and decided['winner'] not in slow: return 'winner',decided['winner'],f"{decided['verdict']} That was after {decided['impressions']:,}; it stays decided."
     short = {v: plan.min_sample_size-sides[v].n for v in plan.variants if sides[v].n<plan.min_sample_size}
     if short: return 'not enough evidence yet',None,f'{", ".join(f"{v} needs {k:,} more" for v,k in short.items())} before anything is decided.'
-    slow = [v for v,p in pairs.items() if p['latency_p95'].lo>plan.latency_tolerance]
     better = sorted((v for v,p in pairs.items() if p['success'].lo>0), key=lambda v: -pairs[v]['success'].estimate)
     good = [v for v in better if v not in slow]
     if good: return 'winner',good[0],f'{good[0]} succeeds more often than {control}: {pairs[good[0]]["success"]} ({n:,} impressions{people}, at any time).'
     if better: return 'guardrail',None,f'{better[0]} succeeds more often, but its 95th percentile of latency is longer by {pairs[better[0]]["latency_p95"]}: roll back.'
-    if all(p['success'].hi<0 for p in pairs.values()): return 'winner',control,f'{control} succeeds more often than all others.'
+    if all(p['success'].hi<0 for p in pairs.values()):
+        behind = ', '.join(f'{v} {p["success"]}' for v,p in pairs.items())
+        return 'winner',control,f'{control} succeeds more often than all others: {behind} ({n:,} impressions{people}, at any time).'
     if slow: return 'guardrail',None,f'The 95th percentile of latency of {", ".join(slow)} is longer by more than {plan.latency_tolerance:.0%}: roll back.'
     if n>=plan.planned: return 'no difference shown',None,f'After {n:,} of {plan.planned:,} planned impressions the test has not decided.'
     longer = min(_longer(p['success'],n,plan.planned) for p in pairs.values())
@@ -145,17 +181,30 @@ def shown(f:VariantFigures, plan:Plan)->dict[str,Any]:
     return dict(units=sum(f.assigned.values()), impressions=f.n, successes=f.successes, success_rate=number(success.estimate), success_interval=success.to_dict(), avg_latency_ms=number(f.latency.moments.estimate.value),
         p50_latency_ms=number(p50), p95_latency_ms=number(p95), p99_latency_ms=number(p99), avg_feedback=number(f.feedback.estimate.value), feedbacks=f.feedback.n)
 
-def results(plan:Plan, sides:Mapping[str,VariantFigures])->dict[str,Any]:
-    "All that an experiment's data say, as JSON: decision, winner, verdict, variants, statistical_tests, intervals, guardrails."
+def _warnings(plan:Plan, sides:Mapping[str,VariantFigures])->list[str]:
+    "What should be known before the figures are believed."
+    found = []
+    for v,f in sides.items():
+        units,single = sum(f.assigned.values()),f.n-f.named[0]
+        if units and single>1.05*units+5: found.append(f'{v}: {single:,} impressions of {units:,} units came without user_id. Users who come again count as new ones, and the intervals are too narrow: record impressions with user_id.')
+    if len(plan.weights)>1: found.append('The split was changed: success is compared within each period, latency and feedback in the longest one.')
+    return found
+
+def results(
+    plan:Plan,
+    sides:Mapping[str,VariantFigures], # What is known of each variant
+    decided:Mapping[str,Any]|None=None, # winner, impressions and verdict of an earlier look that decided
+)->dict[str,Any]:
+    "All that an experiment's data say, as JSON: decision, winner, verdict, warnings, variants, statistical_tests, intervals, guardrails."
     control = plan.variants[0]
     periods = [([sides[v].assigned[i] for v in plan.variants],w) for i,w in enumerate(plan.weights) if all(w)]
     split = sequential_sample_ratio(periods, plan.planned) if periods else Significance(None,None,0,'always valid, sample ratio','a variant has no share')
-    pairs = {v: compare(sides[control],sides[v],plan) for v in plan.variants[1:]}
-    decision,winner,verdict = _decide(plan,sides,pairs)
+    pairs,sides = {v: compare(sides[control],sides[v],plan) for v in plan.variants[1:]},{v: f.whole for v,f in sides.items()}
+    decision,winner,verdict = _decide(plan,sides,pairs,decided)
     if split.p is not None and split.p<MISMATCH: decision,winner,verdict = 'sample ratio mismatch',None,f'Units were not split by the weights ({split!r}): something is broken, and no other figure can be trusted.'
     adjusted = holm([p['test'].p for p in pairs.values()])
-    every = chances([(sides[v].successes,sides[v].n) for v in plan.variants])
-    return dict(decision=decision, winner=winner, verdict=verdict, control=control, planned=plan.planned, confidence_level=plan.confidence,
+    every = chances([sides[v].counts for v in plan.variants])
+    return dict(decision=decision, winner=winner, verdict=verdict, warnings=_warnings(plan,sides), control=control, planned=plan.planned, confidence_level=plan.confidence,
         variants={v: shown(sides[v],plan)|dict(chance_to_be_best=c.best, expected_loss=c.loss) for v,c in zip(plan.variants,every)},
         statistical_tests=dict(sample_ratio=split.to_dict(), success={v: p['test'].to_dict()|dict(p_adjusted=a) for (v,p),a in zip(pairs.items(),adjusted)}, latency_p95={v: p['latency_test'].to_dict() for v,p in pairs.items()},
             feedback={v: p['feedback'] for v,p in pairs.items()}, fixed_horizon={v: p['fixed_horizon'] for v,p in pairs.items()}),

@@ -134,3 +134,7 @@ class LinearThompson(Bandit):
         v = self._inverse[i]@x
         self._inverse[i] -= np.outer(v,v)/(1+x@v) # Sherman & Morrison 1950
         self._b[i] += float(reward)*x
+
+    def difference(self, a:str, b:str, planned:float, confidence:float=.95)->Interval:
+        "Raises `WorkbenchError`: arms that are chosen by the context were given unlike contexts, and the means of their rewards cannot be compared."
+        raise WorkbenchError(f'{a} and {b} were chosen by the context, so each was given other contexts.', 'Compare them in an experiment that assigns by chance.')

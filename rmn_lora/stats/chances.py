@@ -41,7 +41,7 @@ def best_of(
     return [Chance(min(1.,float((w*f[j]*rest).sum())), float((w*F[j]*(1-rest)).sum())) for j,rest in enumerate(others)]
 
 def chances(
-    groups:Sequence[tuple[int,int]], # (successes, trials) of each of two or more variants
+    groups:Sequence[tuple[float,int]], # (successes, trials) of each of two or more variants
     prior:tuple[float,float]=(1.,1.), # Beta prior of every share: successes and failures seen before
 )->list[Chance]: # In the order given
     "Chance to be the best and expected loss of each variant (beta-binomial; Stucchio 2015, Bayesian A/B Testing at VWO, for the loss)."

@@ -65,9 +65,10 @@ def share_sequence(
 def _furthest(up:_Bet, down:_Bet, limit:float)->float:
     "The largest (share of `up`) − (share of `down`) that is not rejected."
     if up.least+down.least>=limit: return up.best-down.best
-    def gap(spent): return up.hi(limit-spent)-down.lo(spent)
-    found = optimize.minimize_scalar(lambda s: -gap(s), bounds=(down.least,limit-up.least), method='bounded', options=dict(xatol=1e-3))
-    return max(gap(float(found.x)), gap(limit-up.least), gap(down.least))
+    def gap(share): return share-down.lo(limit-up.against(min(share,1-_EDGE)))
+    end = up.hi(limit-down.least)
+    found = optimize.minimize_scalar(lambda s: -gap(s), bounds=(up.best,end), method='bounded', options=dict(xatol=1e-4*(end-up.best)))
+    return max(gap(float(found.x)), gap(up.best), gap(end))
 
 def share_difference(
     k1:float, # Successes on the first side (the control); of values from 0 to 1 their sum

@@ -95,8 +95,9 @@ def fisher(
 
 # %% ../../nbs/21b_stats.tables.ipynb #10209248
 def two_groups(k1:int, n1:int, k2:int, n2:int)->Significance:
-    "Are two shares equal? Fisher's exact test where a group has fewer than 50 items, chi-square otherwise."
-    return fisher(k1,n1,k2,n2) if min(n1,n2)<50 else chi_square([(k1,n1),(k2,n2)])
+    "Are two shares equal? Fisher's exact test where fewer than 5 successes or failures would be expected in a group, chi-square otherwise."
+    few = min(k1+k2,n1+n2-k1-k2)*min(n1,n2) < 5*(n1+n2)
+    return fisher(k1,n1,k2,n2) if few else chi_square([(k1,n1),(k2,n2)])
 
 # %% ../../nbs/21b_stats.tables.ipynb #dd87ed90
 def two_proportions(

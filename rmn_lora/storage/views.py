@@ -158,6 +158,8 @@ class View:
                 if not at: self.watch(figures, events)
                 kept.figures = json.dumps(self.pack(figures), separators=(',',':'))
                 session.add(kept)
-        session.execute(delete(JournalEvent).where(*old).execution_options(synchronize_session=False))
+        newest:dict[str,int] = {} # What was committed meanwhile has not been counted, and stays
+        for writer,seq,*_ in rows: newest[writer] = max(newest.get(writer,0),seq)
+        for writer,seq in newest.items(): session.execute(delete(JournalEvent).where(*old,JournalEvent.writer==writer,JournalEvent.seq<=seq).execution_options(synchronize_session=False))
         mark.figures = str(int(mark.figures)+1)
         return len(rows)

@@ -81,7 +81,7 @@ def test_types_are_shipped(): assert (ROOT/'rmn_lora/py.typed').exists()
 
 # --- what it imports is asked for in pyproject.toml ---
 
-EXTRA = {'adapters': 'lora', 'training': 'lora'}     # what a subpackage may use besides the core's dependencies
+EXTRA = {'adapters': 'lora', 'training': 'lora', 'serving': 'serve'}   # what a subpackage may use besides the core's dependencies
 
 def third_party(source:str) -> set[str]:
     "The packages that a module imports, wherever in it, but for Python's own and its own."

@@ -16,6 +16,7 @@ from rmn_lora.services.experiment import free_span
 from rmn_lora.services.verdict import Plan, VariantFigures, results
 from rmn_lora.stats.fixed_horizon import holm
 from rmn_lora.stats.moments import Moments
+from rmn_lora.stats.power import always_valid_shares
 from rmn_lora.stats.sketch import Sketch
 from rmn_lora.storage.database import Database, init_db
 from rmn_lora.storage.journal import Journal
@@ -331,3 +332,112 @@ def test_impressions_that_cannot_be_are_refused(framework):
         with pytest.raises(ExperimentError): framework.record_before('x','v1',user,value)
     for unit in (5,None):
         with pytest.raises(ExperimentError): framework.assign_variant('x',unit)
+
+# --- what users and auditors found
+
+def test_the_first_look_that_decides_has_decided(framework):
+    begun(framework,planned=600,min_sample_size=20)
+    for i in range(400): framework.record_impression('x','v1' if i%2 else 'v2',bool(i%2==0 or i%4==1))
+    assert framework.get_experiment_results('x')['winner']=='v2'
+    for i in range(400): framework.record_impression('x','v1' if i%2 else 'v2',bool(i%2 or i%4==0))
+    found = framework.get_experiment_results('x')
+    assert found['intervals']['v2']['success']['lo']<=0 and (found['decision'],found['winner'])==('winner','v2') and 'after 400' in found['verdict']
+    assert [h['action'] for h in framework.history('x')]==['create','start','decide']
+
+def test_a_winner_that_becomes_slow_is_stopped_by_the_guardrail(framework):
+    begun(framework,planned=600,min_sample_size=20)
+    for i in range(400): framework.record_impression('x','v1' if i%2 else 'v2',bool(i%2==0 or i%4==1),latency_ms=100.)
+    assert framework.get_experiment_results('x')['winner']=='v2'
+    for i in range(2000): framework.record_impression('x','v1' if i%2 else 'v2',bool(i%2==0 or i%4==1),latency_ms=100. if i%2 else 300.)
+    assert framework.get_experiment_results('x')['decision']=='guardrail'
+
+def test_a_few_named_users_do_not_drown_the_others(framework):
+    begun(framework,planned=4000)
+    rng = np.random.default_rng(0)
+    for i in range(4000): framework.record_impression('x','v1' if i%2 else 'v2',bool(rng.random()<(.7 if i%2 else .8)))
+    before = framework.get_experiment_results('x')['intervals']['v2']['success']
+    for v in ('v1','v2'):
+        for _ in range(2): framework.record_impression('x',v,True,user_id='u1')
+    after = framework.get_experiment_results('x')
+    assert after['winner']=='v2' and after['intervals']['v2']['success']['lo']==pytest.approx(before['lo'],abs=.003)
+
+def test_users_who_come_again_without_a_name_are_warned_of(framework):
+    begun(framework,planned=1000)
+    for i in range(200):
+        v = framework.assign_variant('x',f'u{i%40}')
+        framework.record_impression('x',v,True)
+    assert len(framework.get_experiment_results('x')['warnings'])==2 and 'user_id' in framework.get_experiment_results('x')['warnings'][0]
+
+@pytest.mark.parametrize('named', [True,False])
+def test_a_better_day_is_no_merit_of_who_had_more_of_it(framework, named):
+    "Equal variants; after half of the traffic the split changes, and everything succeeds more often (Simpson's paradox)."
+    begun(framework,planned=8000)
+    rng = np.random.default_rng(1)
+    for i in range(8000):
+        if i==4000: framework.change_weights('x',dict(v1=.1,v2=.9))
+        v = framework.assign_variant('x',f'u{i}')
+        framework.record_impression('x',v,bool(rng.random()<(.5 if i<4000 else .8)),user_id=f'u{i}' if named else None)
+    found = framework.get_experiment_results('x')
+    assert found['winner'] is None and found['intervals']['v2']['success']['lo']<0<found['intervals']['v2']['success']['hi']
+    assert found['statistical_tests']['fixed_horizon']['v2']['test'] is None and found['warnings']
+    assert found['impressions']==8000 and found['statistical_tests']['sample_ratio']['p']>.01
+
+def test_who_was_assigned_before_the_change_stays_in_that_period(db, tmp_path):
+    "Also for a process that did not assign."
+    one = over(db,tmp_path/'one'); begun(one)
+    variant = one.assign_variant('x','early'); one.journal.flush()
+    one.change_weights('x',dict(v1=.1,v2=.9))
+    two = over(db,tmp_path/'two')
+    two.record_impression('x',variant,True,user_id='early'); two.record_impression('x','v2',True,user_id='late')
+    two.refresh()
+    f = two.total['x']
+    assert f[variant].n==(1 if variant=='v1' else 1) and f['v2'].later[1].n==1 and sum(s.whole.n for s in f.values())==2
+
+def test_nobodys_variant_is_not_counted_and_drafts_and_stopped_ones_take_nothing(framework):
+    framework.create_experiment('x',variant_configs=HALVES)
+    assert framework.get_experiment_results('x')['verdict']=='It has not been started.'
+    with pytest.raises(ExperimentError, match='not been started'): framework.record_impression('x','v1',True)
+    framework.start_experiment('x')
+    framework.record_impression('x',None,True); framework.record_impression('x','v1',np.bool_(True),np.float32(1.5),np.int64(4))
+    framework.stop_experiment('x')
+    framework.record_impression('x','v1',True)
+    found = framework.get_experiment_results('x')
+    assert found['impressions']==1 and found['variants']['v1']['avg_feedback']==4
+
+@pytest.mark.parametrize('wrong', [dict(detect=.05),dict(detect=(.8,.8)),dict(detect=(.8,1.2)),dict(targeting={'task':[object()]}),dict(targeting={'task':[['a']]}),dict(starts_at=datetime(2026,2,1,tzinfo=UTC),ends_at=datetime(2026,1,1,tzinfo=UTC)),dict(salt='q'),dict(power=.9)])
+def test_designs_that_cannot_be_are_refused(framework, wrong):
+    with pytest.raises(ExperimentError): framework.create_experiment('x',variant_configs=HALVES,**wrong)
+
+def test_a_context_that_is_no_value_is_no_target(framework):
+    begun(framework,targeting={'retailer':['amazon']})
+    assert framework.assign_variant('x','u',{'retailer':['amazon']}) is None and framework.assign_variant('x','u',{'retailer':'amazon'})
+
+def test_even_splits_know_no_weights_and_a_holdout_takes_nobodys_range(framework):
+    begun(framework,strategy='random')
+    with pytest.raises(ExperimentError, match='evenly'): framework.change_weights('x',dict(v1=.1,v2=.9))
+    framework.create_experiment('a',variant_configs=HALVES,layer='l',layer_share=.5); framework.create_experiment('b',variant_configs=HALVES,layer='l',layer_share=.5)
+    with pytest.raises(ExperimentError, match='holdout'): framework.create_experiment('c',variant_configs=HALVES,layer='l',layer_share=.1,holdout=.2)
+
+@pytest.mark.parametrize('shares', [(.8,.95),(.95,.98)])
+def test_the_planned_size_finds_what_it_was_planned_for(shares):
+    "Through the whole rule: four in five, as planned."
+    plan = Plan(('a','b'),((.5,.5),),2*always_valid_shares(*shares),min_sample_size=20)
+    rng,won = np.random.default_rng(0),0
+    for _ in range(100):
+        n = plan.planned//2
+        steps = np.diff(np.linspace(0,n,13).astype(int))
+        k = np.array([rng.binomial(steps,p).cumsum() for p in shares]); seen = steps.cumsum()
+        won += any(results(plan,{v: VariantFigures(n=int(m),successes=int(x)) for v,x in zip('ab',k[:,i])})['winner']=='b' for i,m in enumerate(seen))
+    assert won>=70
+
+def test_no_equal_is_crowned_in_two_thousand_experiments_of_a_hundred_looks():
+    "The whole rule wherever it could crown anybody: where the plain z is above 2, which every one of its tests asks for."
+    rng,plan,runs = np.random.default_rng(11),Plan(('a','b'),((.5,.5),),4000,min_sample_size=20),2000
+    n = np.arange(1,101)*20
+    k = rng.binomial(20,.8,size=(2,runs,100)).cumsum(2)
+    with np.errstate(divide='ignore',invalid='ignore'): z = (k[1]-k[0])/n/np.sqrt((k*(n-k)).sum(0)/n**3)
+    def crowned(run, look): return results(plan,{v: VariantFigures(n=int(n[look]),successes=int(k[i,run,look])) for i,v in enumerate('ab')})['winner'] is not None
+    suspect = ~(np.abs(z)<2)
+    assert not any(crowned(run,look) for run in range(0,runs,40) for look in range(0,100,9) if not suspect[run,look])
+    wrong = sum(any(crowned(run,int(look)) for look in np.flatnonzero(suspect[run])) for run in range(runs))
+    assert wrong/runs<=.05 and (np.abs(z)>1.96).any(1).mean()>.3

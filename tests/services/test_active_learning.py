@@ -10,7 +10,7 @@ from rmn_lora.errors import SelectionError
 from rmn_lora.services.active_learning import ActiveLearningSelector, Stopping, StreamingSelector, agreement, enqueue, get_selector, select_for_feedback, settle, waiting
 from rmn_lora.services.candidates import UncertaintyMethod, candidate, letters, scores_of
 from rmn_lora.stats.diversity import vendi
-from rmn_lora.stats.uncertainty import bald, entropy, margin
+from rmn_lora.stats.uncertainty import bald, entropy, margin, variance
 from rmn_lora.storage.models import QueueItem
 
 def pool(n=1500, kinds=60, k=6, seed=0, spread=.02):
@@ -153,3 +153,41 @@ def test_answers_that_differ_in_numbers_only_make_way_for_others():
     calls = [dict(prompt=f'campaign_id={i*7919}\nspend={i/7:.2f}\nobjective={o}',model_output=f'{{"tool":"{o}","spend":{i/7:.2f}}}',score=1.-i/1000) for o in ('curb overspending','probe visibility','retire dud articles') for i in range(50)]
     got = select_for_feedback(calls,batch_size=3)
     assert {e.prompt.rpartition('=')[2] for e in got}=={'curb overspending','probe visibility','retire dud articles'}
+
+@pytest.mark.parametrize('copies', [450,600,1500])
+def test_however_many_near_copies_one_is_asked_about(copies):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(copies+1400,32)); x[:copies] = x[0]+rng.normal(0,.01,(copies,32))
+    outputs = [dict(example_id=str(i),prompt=f'question {i}',model_output='a',score=1. if i<copies else .95) for i in range(len(x))]
+    got = [int(e.example_id) for e in select_for_feedback(outputs,embeddings=x)]
+    assert len(got)==10 and sum(i<copies for i in got)==1
+    again = [int(e.example_id) for e in ActiveLearningSelector().select_uncertain_examples(outputs,embeddings=x,labelled=x[:5])]
+    assert len(again)==10 and not any(i<copies for i in again)
+    logits = rng.normal(size=(len(x),6))
+    assert not {int(e.example_id) for e in ActiveLearningSelector(strategy='badge').select_uncertain_examples(outputs,logits,x,labelled=x[:100])}&set(range(100))
+
+def test_the_seeds_handle_request():
+    "One answer as the engine gives it, under 'output', with the logits of its tokens, also in PyTorch's half precision."
+
+    class Output: text,logprobs,entropy,margin,identity,prompt = 'ok',np.log([.9,.4]),np.array([.3,.7]),np.array([.8,.1]),dict(identity='sha256:1'),[5,6]
+    for logits in (np.random.default_rng(0).normal(size=(160,30)),torch.randn(160,30,dtype=torch.bfloat16,requires_grad=True)):
+        (e,) = ActiveLearningSelector(method=UncertaintyMethod.ENTROPY).select_uncertain_examples(candidates=[{'example_id':'user_1','prompt':'Allocate','output':Output()}],logits=logits)
+        assert (e.example_id,e.prompt,e.model_output,e.composition)==('user_1','Allocate','ok',dict(identity='sha256:1')) and 0<e.uncertainty_score<np.log(30)
+    (e,) = select_for_feedback([dict(prompt='Allocate',output=Output())])
+    assert e.uncertainty_score==.5 and (e.prompt,e.method)==('Allocate','entropy')
+    class Other(Output): prompt = [7]
+    assert len({candidate(Output()).example_id,candidate(Other()).example_id})==2 # two questions, one answer
+
+def test_a_committee_of_as_many_members_as_answers():
+    logits = np.random.default_rng(0).normal(size=(7,7,4))
+    assert scores_of([candidate(str(i)) for i in range(7)],UncertaintyMethod.VARIANCE,logits)==pytest.approx(variance(logits))
+
+def test_the_queue_knows_the_method_and_asks_about_another_answer_of_the_same_user(sqlite):
+    one,other = (dict(example_id='user_1',prompt=q,model_output='a',logprobs=[-.5]) for q in ('first','second'))
+    for o in (one,one,other,other): enqueue(select_for_feedback([o],'log_perplexity'),db=sqlite)
+    assert [(q.prompt,q.method) for q in sorted(waiting(db=sqlite),key=lambda q: q.prompt)]==[('first','log_perplexity'),('second','log_perplexity')]
+
+def test_meanings_are_weighed_by_their_probability():
+    same = dict(prompt='q',model_output='a',answers=['a','b','b'])
+    plain,weighed = (scores_of([candidate(d)],UncertaintyMethod.SEMANTIC_ENTROPY)[0] for d in (same,same|dict(answer_logprobs=[-.01,-9.,-9.])))
+    assert weighed<.1<plain

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings, strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from rmn_lora.errors import StorageError
 from rmn_lora.services.analytics import BASELINE, AdapterAnalytics, get_analytics, trend_chart
@@ -59,7 +59,7 @@ def test_the_seeds_own_lines(tmp_path, monkeypatch):
     assert [f'{a.adapter_id} {a.get_success_rate():.1%} {a.avg_latency_ms:.0f}ms' for a in top]==['amazon_schema_v1 100.0% 145ms','walmart_schema_v1 100.0% 99ms']
     assert set(analytics.get_adapter_comparison(['amazon_schema_v1','walmart_schema_v1'])['adapters'])=={'amazon_schema_v1','walmart_schema_v1'}
     m = analytics.get_adapter_metrics('amazon_schema_v1')
-    assert isinstance(m,AdapterMetrics) and (m.avg_user_rating,m.thumbs_up,m.accuracy_by_task,m.total_requests)==(4.5,1,{'mapping':{'accuracy':.92,'n':1}},1)
+    assert isinstance(m,AdapterMetrics) and (m.avg_user_rating,m.thumbs_up,m.accuracy_by_task,m.total_requests)==(4.5,1,{'mapping':{'accuracy':.92,'accuracy_interval':[None,None],'n':1}},1)
     for item in [*top,m]: assert json.loads(json.dumps(item,allow_nan=False))==item
     assert {'adapter_id','success_rate','avg_latency_ms','p50_latency_ms','p95_latency_ms','p99_latency_ms','avg_user_rating','total_requests','memory_mb','size_mb','errors_by_type','avg_composition_ms'}<=set(m)
 
@@ -257,7 +257,7 @@ def test_importing_the_services_costs_no_torch():
 def test_what_cannot_be_counted_is_refused_when_it_is_recorded(analytics):
     from decimal import Decimal
     analytics.record_request('good',latency_ms=1.)
-    for wrong in (dict(latency_ms=Decimal('5')),dict(latency_ms=10**400),dict(task_type=['m']),dict(task_type=5),dict(error_type=['m']),dict(cost='abc',currency='U'),dict(cost=1.,currency=['USD']),dict(success='no'),dict(latency_ms=None),dict(adapter_type=3)):
+    for wrong in (dict(latency_ms=Decimal('5')),dict(latency_ms=10**400),dict(task_type=['m']),dict(task_type=5),dict(error_type=['m']),dict(cost='abc',currency='U'),dict(cost=1.,currency=['USD']),dict(success='no'),dict(latency_ms='5'),dict(at=1),dict(adapter_type=3)):
         with pytest.raises(StorageError): analytics.record_request('good',**(dict(latency_ms=1.)|wrong))
     for bad in (['x'],'',None,'a ','n\0','L'*300):
         with pytest.raises(StorageError): analytics.record_request(bad,latency_ms=1.)
@@ -282,3 +282,37 @@ def test_one_request_id_serves_for_everything_that_it_led_to(analytics):
 def test_times_that_are_no_microseconds_are_refused(analytics):
     for at in (int(time.time()),time.time_ns(),-5,0):
         with pytest.raises(StorageError, match='microseconds'): analytics.journal.record(dict(kind='request',adapter_id='a',latency_ms=1.,success=True,at=at))
+
+def test_what_is_not_known_is_not_0_and_numpys_numbers_are_numbers(analytics):
+    for i in range(50): analytics.record_request('silent','task',success=np.bool_(i%2))
+    for i in range(50): analytics.record_request('slow','task',np.float32(100+i),np.bool_(True),cost=np.float64(.1),currency='USD')
+    m = analytics.get_adapter_metrics('silent')
+    assert m.avg_latency_ms is None and m.p95_latency_ms is None and m.success_rate==.5 and [a.adapter_id for a in analytics.get_top_adapters('avg_latency_ms')]==['slow']
+    assert analytics.trend('silent',by='hour')['avg_latency_ms'].to_list()==[None] and analytics.get_adapter_metrics('slow').p50_latency_ms==pytest.approx(124.5,rel=.01)
+
+def test_a_request_of_another_time(analytics):
+    analytics.record_request('a','task',10.,at=datetime.fromtimestamp((TODAY-2)*86400,UTC))
+    assert analytics.trend('a')['at'][0]==datetime.fromtimestamp((TODAY-2)*86400,UTC)
+
+def test_tables_keep_what_is_by_error_and_say_what_they_cannot_show(analytics):
+    analytics.record_request('a','task',10.,False,error_type='timeout')
+    assert json.loads(analytics.table()['errors_by_type'][0])=={'timeout':1}
+    with pytest.raises(StorageError, match='banana'): analytics.table('banana')
+    with pytest.raises(StorageError, match='no requests'): trend_chart(analytics.trend('nobody'))
+
+def test_ties_are_not_slow(analytics):
+    for ms in [10.]*1000+[10.0001]*3000: analytics.record_request('a','task',ms)
+    assert analytics.alerts()==[]
+
+def test_an_event_that_comes_while_a_day_is_let_go_is_kept(sqlite, tmp_path, monkeypatch):
+    "One appears between the reading and the deleting."
+    analytics = AdapterAnalytics(sqlite,Journal(sqlite,spool=tmp_path/'a')); traffic(analytics,50,at=(TODAY-9)*DAY+5)
+    with sqlite.get_session() as session:
+        def deleting(*args):
+            monkeypatch.undo()
+            session.add(JournalEvent(writer=analytics.journal.writer, seq=10**6, at=(TODAY-9)*DAY+7, kind='request', body='{"adapter_id":"late","latency_ms":1.0,"success":true}')); session.flush()
+            return delete(*args)
+        session.add(Figure(view='adapters',entity='',day=0,figures='0')); session.flush()
+        monkeypatch.setattr('rmn_lora.storage.views.delete',deleting)
+        analytics._let_go(session, TODAY-9)
+    with sqlite.connect(readonly=True) as c: assert c.scalar(select(func.count()).select_from(JournalEvent).where(JournalEvent.kind=='request'))==1

@@ -10,9 +10,9 @@ from scipy import stats
 from rmn_lora.adapters.compositor import get_compositor
 from rmn_lora.adapters.manager import AdapterManager
 from rmn_lora.adapters.store import platform_store
-from rmn_lora.errors import AdapterError, ExperimentError
+from rmn_lora.errors import AdapterError, EngineError, ExperimentError
 from rmn_lora.services.ab_testing import ABTestingFramework
-from rmn_lora.services.offline import Answered, Replay, Shadow, as_expected, blind_pairs, preference, replay
+from rmn_lora.services.offline import Answered, Replay, Shadow, as_expected, blind_pairs, forget_requests, keep_request, kept_requests, preference, replay
 from rmn_lora.stats.fixed_horizon import mcnemar, paired_difference
 from rmn_lora.storage.events import read
 from rmn_lora.storage.journal import Journal
@@ -148,5 +148,24 @@ def test_nothing_moves_where_nothing_may(compositor, sqlite, tmp_path):
     framework.compositor = compositor
     for name,error in (('none',ExperimentError),('y',ExperimentError),('z',AdapterError)):
         with pytest.raises(error): framework.promote(name)
-        assert framework.get_experiment(name).status=='running' and framework.history(name)[-1]['action']=='start'
+        assert framework.get_experiment(name).status=='running' and framework.history(name)[-1]['action'] in ('start','decide')
     assert compositor.manager.store.resolve('amazon_v1').version==before
+
+def test_a_shadow_that_cannot_be_asked_is_nobodys_trouble():
+    class Full:
+        def compose_sync(self, ids): return None
+        def submit(self, *args, **options): raise EngineError('The queue is full.')
+    shadow = Shadow(Full(),['x'])
+    for _ in range(100): shadow.beside(dict(prompt='q'),'a',.1)
+    shadow.close()
+    assert (shadow.failed,shadow.skipped,shadow.report()['pairs'])==(100,0,0)
+
+def test_kept_requests_come_back_once_and_can_be_let_go(db, tmp_path):
+    one,two = (Journal(db,spool=tmp_path/n) for n in 'ab')
+    for i in range(5): keep_request(one,dict(prompt=[dict(role='user',content=f'q{i}')],expected=str(i)),key=str(i))
+    one.flush()
+    for i in range(5): keep_request(two,dict(prompt='again'),key=str(i))
+    two.flush()
+    assert [r['expected'] for r in kept_requests(one)]==list('01234') and [r['expected'] for r in kept_requests(one,limit=2)]==list('34')
+    with pytest.raises(ExperimentError): keep_request(one,dict(expected='x'))
+    assert forget_requests(one,days=1)==0 and forget_requests(one)==5 and kept_requests(two)==[]

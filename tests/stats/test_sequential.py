@@ -15,7 +15,7 @@ from rmn_lora.stats.effects import difference, z_test
 from rmn_lora.stats.moments import Estimate, Moments, of_counts
 from rmn_lora.stats.power import (always_valid_items, cohens_h, days, detectable_mean, detectable_percentile, detectable_share, items, items_for_means,
     items_for_percentile, items_for_shares, many_looks, pairs_for_preference)
-from rmn_lora.stats.sequential import adaptive_sequence, adaptive_test, confidence_sequence, sequential_test, tuning
+from rmn_lora.stats.sequential import adaptive_sequence, adaptive_test, confidence_sequence, sequential_test, strata_sequence, strata_test, tuning
 from rmn_lora.stats.sequential_counts import (_against, _log_e, percentile_change, percentile_sequence, sequential_sample_ratio, share_difference,
     share_sequence, share_test)
 from rmn_lora.stats.sketch import Sketch
@@ -117,6 +117,24 @@ def test_the_normal_mixture_rejects_where_its_interval_leaves_out_0(e, planned, 
     i,t = confidence_sequence(e,planned,level),sequential_test(e,planned,level)
     assume(abs(t.p-(1-level))>1e-9)
     assert (0 in i)==(t.p>1-level)
+
+@given(st.lists(estimates,min_size=1,max_size=4), st.integers(10,100_000))
+def test_by_stratum_rejects_where_its_interval_leaves_out_0(effects, planned):
+    i,t = strata_sequence(effects,planned),strata_test(effects,planned)
+    assert i.estimate==pytest.approx(sum(e.value*e.n for e in effects)/sum(e.n for e in effects))
+    assume(abs(t.p-.05)>1e-9)
+    assert (t.p<.05)==(i.lo>0 or i.hi<0)
+    if len(effects)==1: assert i.lo==pytest.approx(confidence_sequence(effects[0],planned).lo) and t.p==pytest.approx(sequential_test(effects[0],planned).p)
+
+def test_strata_under_many_looks():
+    "Two periods with other rates and splits: the mean difference, true 0, is left out at some look in fewer than one run of twenty."
+    rng,runs = np.random.default_rng(6),400
+    def fooled():
+        first = [rng.binomial(25,.6,size=(40,2)).cumsum(0),np.arange(1,41)[:,None]*np.array([25,25])]
+        second = [np.column_stack([rng.binomial(n,.8,size=40) for n in (10,40)]).cumsum(0),np.arange(1,41)[:,None]*np.array([10,40])]
+        def at(part, i): return difference(*(of_counts(int(k),int(n)).estimate for k,n in zip(part[0][i],part[1][i])))
+        return any(strata_test([at(first,i)],4000).p<.05 for i in range(4,40)) or any(strata_test([at(first,39),at(second,i)],4000).p<.05 for i in range(4,40))
+    assert sum(fooled() for _ in range(runs))/runs<=.05
 
 @given(estimates, estimates, st.integers(10,100_000))
 def test_by_side_rejects_where_its_interval_leaves_out_0(a, b, planned):
@@ -325,6 +343,9 @@ def test_thompson_chooses_as_often_as_it_says():
     assert np.mean([bandit.choose().arm=='a' for _ in range(3000)])==pytest.approx(bandit.probabilities()['a'], abs=.04)
 
 def test_the_same_seed_makes_the_same_choices(): assert [b.choose().arm for b in [Thompson('ab',seed=4)] for _ in range(30)]==[b.choose().arm for b in [Thompson('ab',seed=4)] for _ in range(30)]
+
+def test_arms_chosen_by_context_are_not_compared():
+    with pytest.raises(WorkbenchError, match='experiment'): LinearThompson('ab',2).difference('a','b',100)
 
 def test_the_linear_bandit_is_ridge_regression():
     rng,bandit = np.random.default_rng(0),LinearThompson('ab',3,ridge=2.)

@@ -15,7 +15,7 @@ from rmn_lora.stats.effects import cuped, difference, interval, lift, percentile
 from rmn_lora.stats.fixed_horizon import benjamini_hochberg, jeffreys
 from rmn_lora.stats.moments import Estimate, Joint, Moments
 from rmn_lora.stats.sketch import Sketch
-from rmn_lora.stats.tables import chi_square, fisher, log_tail, mann_whitney, sample_ratio, two_proportions
+from rmn_lora.stats.tables import chi_square, fisher, log_tail, mann_whitney, sample_ratio, two_groups, two_proportions
 
 group = st.integers(1,300).flatmap(lambda n: st.tuples(st.integers(0,n),st.just(n)))
 def varied(groups): return 0<sum(k for k,_ in groups)<sum(n for _,n in groups)
@@ -180,3 +180,10 @@ def test_many_chances_agree_with_draws():
 def test_chances_far_apart_and_of_millions():
     assert chances([(0,1000),(1000,1000)])[1].best==pytest.approx(1) and chances([(500_000,10**6),(500_800,10**6)])[1].best==pytest.approx(stats.norm.cdf(800/math.sqrt(500_000)), abs=1e-4)
     assert [c.best for c in best_of(np.zeros(3),np.ones(3),lambda x: np.tile(stats.norm.pdf(x),(3,1)),lambda x: np.tile(stats.norm.cdf(x),(3,1)))]==pytest.approx([1/3]*3)
+
+@pytest.mark.parametrize('counts', [(0,60,4,60),(0,10_000,4,10_000),(0,12,5,14),(50,60,40,60),(300,1000,340,1000)])
+def test_fisher_where_few_are_expected(counts):
+    k1,n1,k2,n2 = counts
+    table = [[k1,n1-k1],[k2,n2-k2]]
+    few = stats.contingency.expected_freq(table).min()<5
+    assert two_groups(*counts).p==pytest.approx(stats.fisher_exact(table).pvalue if few else stats.chi2_contingency(table,correction=False).pvalue)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.exc import StaleDataError
 
 from rmn_lora.errors import StorageError
-from rmn_lora.storage import models as m
+from rmn_lora.storage import access, models as m
 from rmn_lora.storage.database import Database, get_db, health, init_db, migrate, newest, revision
 
 def test_from_empty_to_the_newest(empty):
@@ -27,7 +27,7 @@ def test_a_newer_database_is_left_alone(db):
 
 def rows():
     "One row of every table, those that others refer to first."
-    return [m.Tenant(tenant_id='t'), m.Retailer(retailer_id='walmart',name='Walmart',api_endpoint='https://api.walmart.com',schema_mapping={'spend':'cost'}),
+    return [access.Credential(key_id='k',digest='0'*64,name='site',tenants=['acme'],scopes=['infer'],expires_at=m.now()),m.Tenant(tenant_id='t'), m.Retailer(retailer_id='walmart',name='Walmart',api_endpoint='https://api.walmart.com',schema_mapping={'spend':'cost'}),
         m.Brand(brand_id='acme',name='Äcmé 🛒',tenant_id='t'), m.Campaign(campaign_id='c',brand_id='acme',retailer_id='walmart',budget=Decimal('1234.5600'),objectives=['roas'],constraints={'max':[1,None]},starts_on=date(2026,1,2)),
         m.SKUCatalog(retailer_id='walmart',sku='0001',brand_id='acme',upc='036000291452'), m.AudienceSegment(segment_id='s',definition={'age':[18,34]},reach=3_000_000_000),
         m.PerformanceMetric(campaign_id='c',day=date(2026,1,2),metric='sales',value=Decimal('12.3400'),currency='USD',attribution={'window_days':14}), m.AdapterVersion(version='sha256:1',adapter_id='a',kind='task',base='sha256:b'),
