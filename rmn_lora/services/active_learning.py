@@ -133,7 +133,8 @@ class ActiveLearningSelector:
             good = [i for i in apart if worth[i]>=share*plain]
             batch = [good[i] for i in k_center(x[good], k, taken, first=0)] if len(good)>=k else []
             if len(batch)==k and worth[batch].mean()>=self.keep*plain: return batch
-        return [*apart,*sorted(set(range(len(x)))-set(apart))][:k] # Near-copies are better than nothing
+        differ = [i for i in apart if worth[i]>=share*plain][:k] # Too few: those that do, then the least sure of the others, near-copies or not
+        return [*differ,*sorted(set(range(len(x)))-set(differ))][:k]
 
     def _examples(self, known, scores, order, picked, x, taken)->list[UncertainExample]:
         near = x[picked]@x[picked].T

@@ -178,7 +178,7 @@ class AdapterAnalytics(View):
         self.refresh()
         with self.lock:
             return [dict(adapter_id=a, metric=m, after=s['alarm'].raised_at, normal=s['normal'], limit=s['alarm'].limit, since=s['bad']/s['alarm'].n, n=s['alarm'].n, above_ms=s['above'] if m=='slow' else None,
-                false_alarms=f'at most one in {FALSE_ALARM:,} events') for a,f in sorted(self.total.items()) for m,s in f.watched.items() if 'alarm' in s and s['alarm'].raised_at]
+                false_alarms=f'on average at most one in {FALSE_ALARM:,} events of an adapter that stays as it was') for a,f in sorted(self.total.items()) for m,s in f.watched.items() if 'alarm' in s and s['alarm'].raised_at]
 
     def trend(self, adapter_id:str, by:str='day')->pl.DataFrame:
         "Requests, success rate with its interval, and latency, by day, or by hour of the days whose events are still there."

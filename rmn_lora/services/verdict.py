@@ -157,7 +157,9 @@ def _decide(plan:Plan, sides:Mapping[str,VariantFigures], pairs:Mapping[str,dict
     control,n = plan.variants[0],sum(f.n for f in sides.values())
     people = f' of {sum(len(f.users) for f in sides.values()):,} users' if any(f.clustered for f in sides.values()) else ''
     slow = [v for v,p in pairs.items() if p['latency_p95'].lo>plan.latency_tolerance]
-    if decided and decided['winner'] not in slow: return 'winner',decided['winner'],f"{decided['verdict']} That was after {decided['impressions']:,}; it stays decided."
+    if decided and (won := decided['winner']) not in slow:
+        since = f' Of {n:,} impressions it is {pairs[won]["success"]}.' if won in pairs and n>decided['impressions'] else ''
+        return 'winner',won,f"{decided['verdict']}{since}"
     short = {v: plan.min_sample_size-sides[v].n for v in plan.variants if sides[v].n<plan.min_sample_size}
     if short: return 'not enough evidence yet',None,f'{", ".join(f"{v} needs {k:,} more" for v,k in short.items())} before anything is decided.'
     better = sorted((v for v,p in pairs.items() if p['success'].lo>0), key=lambda v: -pairs[v]['success'].estimate)

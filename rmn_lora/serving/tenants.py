@@ -105,7 +105,7 @@ class Credentials:
 
     def _row(self, session:Session, key_id:str)->Credential:
         if row := session.get(Credential, key_id): return row
-        raise CredentialError(f'There is no key {key_id!r:.40}.', 'rmn-lora keys lists them.')
+        raise CredentialError(f'There is no key {key_id!r:.40}.', 'keys() lists them.')
 
     # --- a request's credential
 
@@ -161,7 +161,7 @@ class TenantSettings(BaseModel):
 
 def _require_tenant(session:Session, tenant_id:str)->Tenant:
     if row := session.get(Tenant, tenant_id): return row
-    raise TenantError(f'No tenant is registered as {tenant_id!r:.60}.', 'Register it first: rmn-lora tenants add, or POST /tenants/register.')
+    raise TenantError(f'No tenant is registered as {tenant_id!r:.60}.', 'Register it first: Tenants().register(…).')
 
 def _settings(given:Mapping[str,Any]|None)->TenantSettings:
     try: return TenantSettings.model_validate(given or {})

@@ -20,11 +20,11 @@ def test_demo(project): # there is no data folder here, so it writes the samples
     assert r['rows_in'] == r['rows_out'] + r['quarantined'] == 3900 and r['comparable']['networks'][0] == 'alpenmarkt'
     assert r['report_base']['estimate'] <= .05 and r['call_base']['estimate'] <= .05
     assert r['call_retailer_task']['n'] == 32
-    assert (r['experiment']['decision'], r['experiment']['winner']) == ('winner', 'now') and r['experiment']['success']['n'] == 200
+    assert (r['experiment']['decision'], r['experiment']['winner']) == ('winner', 'present version') and r['experiment']['success']['n'] == 200
     assert r['queue']['n'] == 10 and r['queue']['wrong']/10 >= 2*r['queue']['all_wrong']/200
     report = BeautifulSoup(run.report.read_text(), 'html.parser')
     assert len([i for i in report('img') if i['src'].startswith('data:image/png')]) == 4
-    for text in ('What is Aktion?', 'What can be presented: ROAS', 'alpenmarkt', 'Refused to add', 'window_days', 'is published', 'not enough evidence yet', 'now succeeds more often than first', str(run.report), 'rmn-lora run train_adapter'): assert text in report.text
+    for text in ('What is Aktion?', 'What can be presented: ROAS', 'alpenmarkt', 'Refused to add', 'window_days', 'is published', 'not enough evidence yet', 'present version succeeds more often than first version', str(run.report), 'rmn-lora run train_adapter'): assert text in report.text
     assert 'IProgress' not in report.text
     assert AdapterStore(project/'adapters').resolve('demo_opaque').lineage['run'] == run.folder.name
 

@@ -341,7 +341,7 @@ def test_the_first_look_that_decides_has_decided(framework):
     assert framework.get_experiment_results('x')['winner']=='v2'
     for i in range(400): framework.record_impression('x','v1' if i%2 else 'v2',bool(i%2 or i%4==0))
     found = framework.get_experiment_results('x')
-    assert found['intervals']['v2']['success']['lo']<=0 and (found['decision'],found['winner'])==('winner','v2') and 'after 400' in found['verdict']
+    assert found['intervals']['v2']['success']['lo']<=0 and (found['decision'],found['winner'])==('winner','v2') and '(400 impressions' in found['verdict'] and 'Of 800 impressions it is' in found['verdict']
     assert [h['action'] for h in framework.history('x')]==['create','start','decide']
 
 def test_a_winner_that_becomes_slow_is_stopped_by_the_guardrail(framework):
