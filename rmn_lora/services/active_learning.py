@@ -73,6 +73,7 @@ class ActiveLearningSelector:
         labelled:ArrayLike|None=None, # (m, d): embeddings of what was labelled before
     )->list[UncertainExample]: # `batch_size` of them, or all whose text differs, the most useful first
         "Choose a batch. Raises `SelectionError` for what cannot be scored."
+        if hasattr(candidates,'columns'): raise SelectionError('A table was given.', 'Give its rows: frame.to_dicts() of polars, frame.to_dict("records") of pandas.')
         known,logits = [candidate(c) for c in candidates],None if logits is None else arrays(logits)
         scores = scores_of(known, self.method, logits)
         worth = scores*np.array([self.task_priorities.get(c.task_type or '',1.)/c.cost for c in known]) if self.task_priorities or any(c.cost!=1 for c in known) else scores
@@ -155,10 +156,12 @@ def select_for_feedback(
     model_outputs:Sequence[Any], # As `ActiveLearningSelector.select_uncertain_examples` takes them
     method:UncertaintyMethod|str=UncertaintyMethod.ENTROPY,
     batch_size:int=10,
-    **more:Any, # logits, embeddings, labelled
+    **more:Any, # logits, embeddings, labelled, and what `ActiveLearningSelector` takes besides: strategy, keep, similar, task_priorities
 )->list[UncertainExample]:
-    "The answers that deserve a person, in one call."
-    return ActiveLearningSelector(method, batch_size).select_uncertain_examples(model_outputs, **more)
+    "The answers that deserve a person, in one call. Raises `SelectionError` for what cannot be scored, or an option that is none."
+    data = {k: more.pop(k) for k in ('logits','embeddings','labelled') if k in more}
+    if unknown := set(more)-{'strategy','keep','similar','task_priorities'}: raise SelectionError(f'Selection takes no {", ".join(sorted(unknown))}.', 'It takes logits, embeddings, labelled, strategy, keep, similar and task_priorities.')
+    return ActiveLearningSelector(method, batch_size, **more).select_uncertain_examples(model_outputs, **data)
 
 _SELECTOR:list[ActiveLearningSelector] = []
 def get_selector()->ActiveLearningSelector:
@@ -174,6 +177,7 @@ def enqueue(
     db:Database|None=None, # By default the one in use
 )->int: # How many are new
     "Let examples wait for a person; what waits already, or was answered, is not asked again."
+    if wrong := next((e for e in examples if not isinstance(e,UncertainExample)),None): raise SelectionError(f'A {type(wrong).__name__} was to be queued.', 'Queue what select_uncertain_examples returned.')
     new = 0
     with (db or get_db()).get_session() as session:
         for e in examples:

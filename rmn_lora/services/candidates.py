@@ -60,7 +60,7 @@ def candidate(given:Any)->Candidate:
     else: raise SelectionError(f'A {type(given).__name__} is no answer.', 'Give texts, dictionaries with prompt and model_output, or what the engine generated.')
     if hasattr(said := d.get('output',d.get('model_output')),'logprobs'): # What the engine generated, with its question
         d = dict(logprobs=said.logprobs, entropy=said.entropy, margin=said.margin, composition=said.identity)|{k: v for k,v in d.items() if k not in ('output','model_output')}|dict(model_output=said.text)
-    prompt,output = _text(d.get('prompt','')),str(d.get('model_output',d.get('output',d.get('text',''))))
+    prompt,output = _text(d.get('prompt','')),str(next((d[k] for k in ('model_output','output','text','answer') if k in d),''))
     if not (prompt or output): raise SelectionError(f'{dict(d)!r:.80} holds neither a prompt nor an answer.', 'Give prompt and model_output.')
     composition = d.get('composition')
     made = hashlib.blake2b('\\0'.join((str((composition or {}).get('identity','')),prompt or str(getattr(given,'prompt','')),output)).encode(), digest_size=12).hexdigest()

@@ -191,3 +191,9 @@ def test_meanings_are_weighed_by_their_probability():
     same = dict(prompt='q',model_output='a',answers=['a','b','b'])
     plain,weighed = (scores_of([candidate(d)],UncertaintyMethod.SEMANTIC_ENTROPY)[0] for d in (same,same|dict(answer_logprobs=[-.01,-9.,-9.])))
     assert weighed<.1<plain
+
+def test_what_is_given_in_another_form_is_told_from_what_cannot_be(sqlite):
+    import polars as pl
+    assert select_for_feedback([dict(prompt='q',answer='because',score=1.)],strategy='top')[0].model_output=='because'
+    for wrong in (lambda: select_for_feedback(pl.DataFrame(dict(prompt=['q'],score=[1.]))),lambda: select_for_feedback([dict(prompt='q',score=1.)],strength=2),lambda: enqueue([dict(prompt='q')],db=sqlite)):
+        with pytest.raises(SelectionError): wrong()
