@@ -1,5 +1,5 @@
 "serving.limits: in any stretch of a period there are no more calls than allowed, and none is refused that might be made."
-import os, threading, time
+import threading, time
 from collections import Counter
 
 import pytest
@@ -60,17 +60,6 @@ def test_limits_that_cannot_be(wrong):
 def test_a_route_then_all_then_the_default():
     own = TenantSettings(limits={'/inference':(20,60),'*':(5,1)})
     assert [limit_of(s,r) for s in (own,TenantSettings()) for r in ('/inference','/x')]==[(20,60),(5,1),(100,60),(100,60)]
-
-@pytest.fixture
-def redis_url():
-    redis = pytest.importorskip('redis', reason='redis is not installed')
-    pytest.importorskip('limits', reason='limits is not installed')
-    url = os.environ.get('RMN_TEST_REDIS','redis://127.0.0.1:6379/9')
-    try: redis.Redis.from_url(url).ping()
-    except redis.exceptions.RedisError: pytest.skip(f'no Redis answers at {url}')
-    client = redis.Redis.from_url(url)
-    yield url
-    for k in client.scan_iter('rmn*'): client.delete(k)
 
 def test_processes_count_together(redis_url):
     one,two = RedisWindow(redis_url),RedisWindow(redis_url)
