@@ -16,7 +16,7 @@ from .models import Base, Id, now
 # %% ../../nbs/02b_storage.access.ipynb #a9671dc0
 class Credential(Base):
     "A key that was issued. The key itself is not kept, only the hash of its secret part."
-    __tablename__ = 'credentials'
+    __tablename__,__table_args__ = 'credentials',dict(extend_existing=True)
     key_id:Mapped[str] = mapped_column(primary_key=True)
     digest:Mapped[str] = mapped_column(Id(64)) # SHA-256, hexadecimal
     name:Mapped[str] = mapped_column(default='')

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 from sqlalchemy import Connection, func, select
 
-from ..errors import JournalError
+from ..errors import JournalError, StorageError
 from .database import Database
 from .models import JournalEvent, JournalWriter
 
@@ -85,8 +85,21 @@ def one_transaction(waiting:Iterable[Row])->list[Row]:
         rows.append(row)
     return rows
 
+def _clashed(error:StorageError)->bool:
+    "Did a transaction lose against another one (a deadlock, a lock that was waited for in vain), so that it may be tried again?"
+    said = getattr(error.__cause__,'orig',None)
+    return getattr(said,'sqlstate',None) in ('40001','40P01') or bool(said and said.args and said.args[0] in (1205,1213)) # PostgreSQL's, MariaDB's
+
 def write_rows(db:Database, rows:Sequence[Row])->set[int]|None:
-    "Write rows of one writer in one transaction. The numbers of those that are there now, None if that is all of them."
+    "Write rows of one writer in one transaction, anew if it loses against another. The numbers of those that are there now, None if that is all of them."
+    for wait in (.01,.03,.1,.3):
+        try: return _write(db, rows)
+        except StorageError as e:
+            if not _clashed(e): raise
+            time.sleep(wait)
+    return _write(db, rows)
+
+def _write(db:Database, rows:Sequence[Row])->set[int]|None:
     taken,whole = 0,len(rows)-len(rows)%_ROWS
     with db.connect() as connection:
         for i in range(0,whole,_ROWS): taken += connection.exec_driver_sql(_statement(db.dialect,_ROWS), tuple(chain.from_iterable(rows[i:i+_ROWS]))).rowcount

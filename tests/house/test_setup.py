@@ -47,7 +47,7 @@ def test_sets_up_once(machine):
     machine.python('python3')
     status,said,did = machine.setup()
     assert status == 0, said
-    assert did[0] == 'venv by python3' and '--editable .[lora,databases,docs,dev]' in did[-2] and did[-1] == 'check'
+    assert did[0] == 'venv by python3' and '--editable .[lora,serve,databases,docs,dev]' in did[-2] and did[-1] == 'check'
     assert all('-c constraints.txt' in line for line in did if line.startswith('install'))
     assert machine.setup() == (0, '', [])
 

@@ -284,3 +284,18 @@ def test_a_spool_is_for_its_database_alone(sqlite, tmp_path):
         assert events(other)==[] and len(list((tmp_path/'spool').glob('*.jsonl')))==2
     _back(sqlite,moved); Journal(sqlite,spool=tmp_path/'spool').close()
     assert [e.body['n'] for e in events(sqlite)]==[0,1]
+
+def test_writers_that_meet_in_the_database_try_again(db, tmp_path):
+    "The same keys in opposite orders: on MariaDB one of two transactions is chosen to lose, again and again."
+    journals = [Journal(db,spool=tmp_path/n) for n in 'ab']
+    def work(journal, keys):
+        for k in keys: journal.record(dict(kind='x',key=k))
+        journal.flush()
+    for r in range(6):
+        keys = [f'{r} {i}' for i in range(800)]
+        threads = [threading.Thread(target=work,args=(j,k)) for j,k in zip(journals,(keys,keys[::-1]))]
+        for t in threads: t.start()
+        for t in threads: t.join()
+    assert all(not j.state()['error'] and j._failures==0 for j in journals)
+    with db.connect(readonly=True) as c: assert c.scalar(select(func.count()).select_from(JournalEvent).where(JournalEvent.kind=='x'))==4800
+    for j in journals: j.close()
