@@ -67,12 +67,6 @@ def deal(weights:Sequence[float], before:Sequence[int]|None=None)->list[int]:
     return dealt
 
 # %% ../../nbs/51_services.assignment.ipynb #03c142a2
-class _OneOf(frozenset):
-    "Values that take part; what cannot be one of them, such as a list, is not."
-    def __contains__(self, value:object)->bool:
-        try: return super().__contains__(value)
-        except TypeError: return False
-
 @dataclass
 class Assignment:
     "How units are assigned to the variants of one experiment."
@@ -86,7 +80,7 @@ class Assignment:
     strategy:str = 'hash' # 'hash', 'weighted' (drawn anew each time, by the weights) or 'random' (drawn anew, evenly)
 
     def __post_init__(self):
-        self._targets = tuple((k,_OneOf(v)) for k,v in self.targeting.items())
+        self._targets = tuple((k,frozenset(v)) for k,v in self.targeting.items())
         names = tuple(self.variants[v] for v in self.dealt) if self.strategy=='hash' else ()
         layer = _key('layer',self.layer) if self.layer else b''
         self._compiled = self._targets,layer,_place(self.span[0]),_place(self.span[1]),_key('experiment',self.salt),_place(self.exposure),names
@@ -94,9 +88,8 @@ class Assignment:
 
     def takes_part(self, context:Mapping[str,Any]|None)->bool:
         "Is the experiment for this context?"
-        for k,allowed in self._targets:
-            if context is None or context.get(k) not in allowed: return False
-        return True
+        try: return all(context is not None and context.get(k) in allowed for k,allowed in self._targets)
+        except TypeError: return False # A list, say, is none of the values
 
     def assign(self,
         unit:str, # Whoever is to see one variant only
@@ -106,8 +99,10 @@ class Assignment:
         targets,layer,lo,hi,key,below,names = self._compiled
         if targets:
             if context is None: return None
-            for k,allowed in targets:
-                if context.get(k) not in allowed: return None
+            try:
+                for k,allowed in targets:
+                    if context.get(k) not in allowed: return None
+            except TypeError: return None
         raw = unit.encode()
         if layer and not lo<=_blake2b(raw, digest_size=8, key=layer).digest()<hi: return None
         h = _blake2b(raw, digest_size=12, key=key).digest()
