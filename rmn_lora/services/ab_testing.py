@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 
 from ..errors import ExperimentError, StorageError
 from .assignment import Assignment
@@ -26,7 +27,7 @@ from ..storage.models import JournalEvent, now
 from ..storage.views import View
 
 # %% ../../nbs/51e_services.ab_testing.ipynb #73b3eb83
-def _assigned_key(experiment_id:str, user_id:str)->str: return 'assigned/'+hashlib.blake2b(f'{experiment_id}\0{user_id}'.encode(), digest_size=16).hexdigest()
+def _assigned_key(experiment_id:str, user_id:str)->str: return 'assigned/'+hashlib.blake2b(f'{experiment_id}\0{user_id}'.encode('utf-8','surrogatepass'), digest_size=16).hexdigest()
 
 class ABTestingFramework(Registry, View):
     "Experiments over adapter versions. Thread-safe; any number of processes may share a database."
@@ -126,7 +127,7 @@ class ABTestingFramework(Registry, View):
         event = dict(kind='impression', experiment_id=experiment_id, variant_id=variant_id, success=success, latency_ms=latency_ms, feedback_score=feedback_score)
         if user_id is not None: event['user_id'] = user_id
         if key is not None: event['key'] = scoped_key('impression',experiment_id,key)
-        if (newest := len(e.definition['versions'])-1) and (version := self._version(experiment_id, user_id, newest)): event['version'] = version
+        if e.definition['strategy']=='hash' and (newest := len(e.definition['versions'])-1) and (version := self._version(experiment_id, user_id, newest)): event['version'] = version
         self.journal.record(event)
 
     def record_before(self, experiment_id:str, variant_id:str, user_id:str, value:float)->None:
@@ -152,8 +153,8 @@ class ABTestingFramework(Registry, View):
             figures = self.total[experiment_id] if experiment_id in self.total else {}
             found = results(e.plan, {v.variant_id: figures.get(v.variant_id,VariantFigures()) for v in e.variants}, e.definition.get('decided'))
         n = sum(v['impressions'] for v in found['variants'].values())
-        if e.status=='running' and found['decision']=='winner' and not e.definition.get('decided'):
-            with suppress(StorageError): self._decide(experiment_id, found, n) # A database that cannot be written to can still be read
+        if e.status!='draft' and found['decision']=='winner' and not e.definition.get('decided'):
+            with suppress(StorageError,DBAPIError): self._decide(experiment_id, found, n) # A database that cannot be written to can still be read
         if e.status=='draft': found['verdict'] = 'It has not been started.'
         running = ((e.stopped_at or now())-e.started_at).total_seconds()/86400 if e.started_at else 0
         left = days(max(1,e.plan.planned-n),n/running) if n and running>1/24 and n<e.plan.planned else None
@@ -171,12 +172,13 @@ class ABTestingFramework(Registry, View):
         old,new = arms[found['control']],arms[found['winner']]
         if len(old)!=len(new): raise ExperimentError(f'The control has the adapters {", ".join(old)}, the winner {", ".join(new)}.', 'Only as many for as many can be swapped: compose the winner by its own names instead.')
         swaps:list[dict] = []
-        try: swaps += (self.compositor.swap_adapter(a,b,warm_swap=True) for a,b in zip(old,new) if a!=b)
-        except Exception:
+        try:
+            swaps += (self.compositor.swap_adapter(a,b,warm_swap=True) for a,b in zip(old,new) if a!=b)
+            change = dict(winner=found['winner'], swaps=[{k: s[k] for k in ('name','before','after')} for s in swaps])
+            self._change(experiment_id,'promote',who,why or found['verdict'],['running','stopped'],change,status='stopped',stopped_at=e.stopped_at or now())
+        except Exception: # What is not on record has not been done
             for s in swaps: self.compositor.rollback(s['name'])
             raise
-        change = dict(winner=found['winner'], swaps=[{k: s[k] for k in ('name','before','after')} for s in swaps])
-        self._change(experiment_id,'promote',who,why or found['verdict'],['running','stopped'],change,status='stopped',stopped_at=e.stopped_at or now())
         return change
 
     def _promoted(self, experiment_id:str)->dict[str,Any]|None:

@@ -8,12 +8,14 @@ __all__ = ['STRATEGIES', 'LOOKED_AT', 'APART', 'UncertainExample', 'ActiveLearni
 
 # %% ../../nbs/52b_services.active_learning.ipynb #91accbc5
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from ..errors import SelectionError
 from .candidates import Candidate, UncertaintyMethod, arrays, candidate, embedded, scores_of
@@ -99,8 +101,10 @@ class ActiveLearningSelector:
             apart += [len(x)+i for i in self._fresh(y, x[apart], taken)]
             order,x = np.concatenate([order,new]),np.concatenate([x,y]) if len(x) else y
             if self.strategy!='default' or len(apart)>=APART*self.batch_size or done>=len(worth): break
-            if done==len(best): ranked = np.argsort(-worth,kind='stable')
-            best = ranked[done:done+LOOKED_AT*self.batch_size]
+            if done==len(best): # Those that come after the best; of like ones the best hold any
+                ranked = np.argsort(-worth,kind='stable')
+                rest = ranked[~np.isin(ranked,best)]
+            best,rest = rest[:LOOKED_AT*self.batch_size],rest[LOOKED_AT*self.batch_size:]
         return order,x,apart
 
     def _fresh(self, y:np.ndarray, kept:np.ndarray, taken:np.ndarray|None)->list[int]:
@@ -185,8 +189,10 @@ def enqueue(
             if (there := session.get(QueueItem, item_id)) and (there.prompt,there.output)!=(e.prompt,e.model_output): # Another answer under the same id, as of a user who comes again
                 there = session.get(QueueItem, item_id := scoped_key('queue',tenant_id or '',e.example_id,e.prompt,e.model_output))
             if there: continue
-            session.add(QueueItem(item_id=item_id, tenant_id=tenant_id, prompt=e.prompt, output=e.model_output, score=e.uncertainty_score, method=UncertaintyMethod(method or e.method).value, priority=e.priority, reason=e.reason[:500], task_type=e.task_type, composition=e.composition))
-            new += 1
+            item = QueueItem(item_id=item_id, tenant_id=tenant_id, prompt=e.prompt, output=e.model_output, score=e.uncertainty_score, method=UncertaintyMethod(method or e.method).value, priority=e.priority, reason=e.reason[:500], task_type=e.task_type, composition=e.composition)
+            with suppress(IntegrityError), session.begin_nested(): # Another process may have asked about it a moment ago
+                session.add(item); session.flush()
+                new += 1
     return new
 
 def waiting(limit:int=10, tenant_id:str|None=None, db:Database|None=None)->list[QueueItem]:

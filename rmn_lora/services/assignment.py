@@ -103,7 +103,7 @@ class Assignment:
                 for k,allowed in targets:
                     if context.get(k) not in allowed: return None
             except TypeError: return None
-        raw = unit.encode()
+        raw = unit.encode('utf-8','surrogatepass')
         if layer and not lo<=_blake2b(raw, digest_size=8, key=layer).digest()<hi: return None
         h = _blake2b(raw, digest_size=12, key=key).digest()
         if h>=below: return None

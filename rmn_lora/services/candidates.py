@@ -63,7 +63,7 @@ def candidate(given:Any)->Candidate:
     prompt,output = _text(d.get('prompt','')),str(next((d[k] for k in ('model_output','output','text','answer') if k in d),''))
     if not (prompt or output): raise SelectionError(f'{dict(d)!r:.80} holds neither a prompt nor an answer.', 'Give prompt and model_output.')
     composition = d.get('composition')
-    made = hashlib.blake2b('\\0'.join((str((composition or {}).get('identity','')),prompt or str(getattr(given,'prompt','')),output)).encode(), digest_size=12).hexdigest()
+    made = hashlib.blake2b('\\0'.join((str((composition or {}).get('identity','')),prompt or str(getattr(given,'prompt','')),output)).encode('utf-8','surrogatepass'), digest_size=12).hexdigest()
     if (cost := float(d.get('cost',1.)))<=0: raise SelectionError(f'An answer costs {cost}.', 'Costs are above 0.')
     return Candidate(str(d.get('example_id',made)), prompt, output, d.get('task_type'), cost, composition, d)
 

@@ -86,7 +86,7 @@ def design(
     variants = variants_of(variant_configs)
     for k,v in (targeting or {}).items():
         if isinstance(v,str) or not isinstance(v,Sequence) or not all(isinstance(x,(str,int,float,bool)) for x in v): raise ExperimentError(f'Targeting of {k!r} is {v!r:.60}.', "Give a list of the values that take part, as in {'task': ['mapping']}: texts, numbers, True or False.")
-    if not (isinstance(detect,Sequence) and len(detect)==2 and all(isinstance(p,(int,float)) and 0<=p<=1 for p in detect) and detect[0]!=detect[1]): raise ExperimentError(f'detect is {detect!r:.60}.', 'Give two success rates whose difference is worth finding, as in (.80, .85).')
+    if not (isinstance(detect,Sequence) and len(detect)==2 and all(isinstance(p,(int,float)) and 0<=p<=1 for p in detect) and abs(detect[0]-detect[1])>=1e-4): raise ExperimentError(f'detect is {detect!r:.60}.', 'Give two success rates whose difference is worth finding, as in (.80, .85).')
     if starts_at and ends_at and starts_at>=ends_at: raise ExperimentError(f'It would end at {ends_at}, and start at {starts_at}.', 'Let it end after it has started.')
     if strategy not in ('hash','weighted','random'): raise ExperimentError(f'Strategy {strategy!r} was asked for.', 'One of hash, weighted, random.')
     if not (0<confidence_level<1 and min_sample_size>0 and 0<exposure<=1 and 0<layer_share<=1 and 0<=holdout<1 and 0<=latency_tolerance<1e9 and (planned is None or (isinstance(planned,int) and 0<planned<2**53))):

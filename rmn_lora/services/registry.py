@@ -96,7 +96,7 @@ class Registry:
     def _decide(self, experiment_id:str, found:Mapping[str,Any], impressions:int)->None:
         "Keep what the first look that found a winner has found."
         decided = {k: found[k] for k in ('winner','verdict')}|dict(impressions=impressions)
-        self._change(experiment_id,'decide','the rule',found['verdict'][:500],['running'],edit=lambda d: None if d.get('decided') else (d|dict(decided=decided),decided))
+        self._change(experiment_id,'decide','the rule',found['verdict'][:500],['running','stopped'],edit=lambda d: None if d.get('decided') else (d|dict(decided=decided),decided))
 
     def get_experiment(self, experiment_id:str)->ABExperiment:
         "An experiment as it stands. Raises `ExperimentError` if there is none."

@@ -75,7 +75,7 @@ class RedisWindow:
     ):
         from limits.storage import RedisStorage
         from limits.strategies import MovingWindowRateLimiter
-        self._window,self.otherwise = MovingWindowRateLimiter(RedisStorage(url, key_prefix='rmn')),otherwise or SlidingWindow()
+        self._window,self.otherwise = MovingWindowRateLimiter(RedisStorage(url, key_prefix='rmn', socket_timeout=1., socket_connect_timeout=1.)),otherwise or SlidingWindow()
 
     def take(self, key:str, calls:int, period:float)->Taken:
         "Count a call, if it may be made. The period is in whole seconds, rounded up."

@@ -121,7 +121,7 @@ class RedisResponses:
         from redis.exceptions import RedisError
         ms,pipe = max(1,int(self.ttl*1000)),self._redis.pipeline()
         pipe.set(f'rmn:response:{key}', body, px=ms)
-        for index in (f'rmn:of:{tenant}:{identity}',f'rmn:of:{tenant}:',f'rmn:of::{identity}'):
+        for index in (f'rmn:both:{tenant}:{identity}',f'rmn:tenant:{tenant}',f'rmn:identity:{identity}'):
             pipe.sadd(index, key); pipe.pexpire(index, ms)
         try: pipe.execute()
         except RedisError: return
@@ -131,6 +131,6 @@ class RedisResponses:
         from redis.exceptions import RedisError
         try:
             if tenant is None and identity is None: keys = [k.decode().rpartition(':')[2] for k in self._redis.scan_iter('rmn:response:*')]
-            else: keys = [k.decode() for k in self._redis.smembers(f'rmn:of:{tenant or ""}:{identity or ""}')]
+            else: keys = [k.decode() for k in self._redis.smembers(f'rmn:tenant:{tenant}' if identity is None else f'rmn:identity:{identity}' if tenant is None else f'rmn:both:{tenant}:{identity}')]
             return int(self._redis.delete(*(f'rmn:response:{k}' for k in keys))) if keys else 0
         except RedisError: return 0

@@ -92,10 +92,10 @@ class Credentials:
         "A new key that may do what the old one might; the old one ends."
         with self.db.get_session() as session:
             old = self._row(session, key_id)
-            if old.revoked_at: raise CredentialError(f'The key {key_id} was revoked.', 'Issue a new one.')
+            if old.revoked_at or (old.expires_at and old.expires_at<=now()): raise CredentialError(f'The key {key_id} was revoked or replaced, or has expired.', 'Issue a new one.')
             new_id,secret = secrets.token_hex(6),secrets.token_urlsafe(32)
             session.add(Credential(key_id=new_id, digest=_digest(secret), name=old.name, tenants=old.tenants, scopes=old.scopes, expires_at=old.expires_at))
-            old.expires_at = min(filter(None,(old.expires_at,now()+timedelta(seconds=grace))))
+            old.revoked_at = now()+timedelta(seconds=grace)
         self._known.pop(key_id,None)
         return f'rmn_{new_id}_{secret}'
 
@@ -121,7 +121,7 @@ class Credentials:
 
     def _key(self, key_id:str, secret:str)->Access:
         row = self._looked_up(key_id)
-        if not row or not hmac.compare_digest(row['digest'],_digest(secret)) or row['revoked_at'] or (row['expires_at'] and row['expires_at']<=now()): raise _REFUSED
+        if not row or not hmac.compare_digest(row['digest'],_digest(secret)) or any(at and at<=now() for at in (row['revoked_at'],row['expires_at'])): raise _REFUSED
         return row['access']
 
     def _looked_up(self, key_id:str)->dict[str,Any]|None:
@@ -151,7 +151,7 @@ class TenantSettings(BaseModel):
     "What may differ from tenant to tenant."
     model_config = ConfigDict(extra='forbid', frozen=True)
     limits:dict[str,tuple[int,float]] = Field(default={}, description='Route → calls and seconds, as in {"/inference": [20, 60]}; "*" is every route that is not named.')
-    keep_days:float|None = Field(default=None, ge=0, description='Days for which prompts and answers are kept; 0 not at all, none as settings.ini says.')
+    keep_days:float|None = Field(default=None, ge=0, le=36_500, description='Days for which prompts and answers are kept; 0 not at all, none as settings.ini says.')
 
     @field_validator('limits')
     @classmethod

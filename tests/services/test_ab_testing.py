@@ -441,3 +441,22 @@ def test_no_equal_is_crowned_in_two_thousand_experiments_of_a_hundred_looks():
     assert not any(crowned(run,look) for run in range(0,runs,40) for look in range(0,100,9) if not suspect[run,look])
     wrong = sum(any(crowned(run,int(look)) for look in np.flatnonzero(suspect[run])) for run in range(runs))
     assert wrong/runs<=.05 and (np.abs(z)>1.96).any(1).mean()>.3
+
+def test_reading_while_another_stops_it(framework, monkeypatch):
+    begun(framework,planned=600,min_sample_size=20)
+    for i in range(400): framework.record_impression('x','v1' if i%2 else 'v2',bool(i%2==0 or i%4==1))
+    decide = framework._decide
+    def stopped_meanwhile(*args): framework.stop_experiment('x'); decide(*args)
+    monkeypatch.setattr(framework,'_decide',stopped_meanwhile)
+    assert framework.get_experiment_results('x')['winner']=='v2'
+    assert [h['action'] for h in framework.history('x')]==['create','start','stop','decide'] and framework.get_experiment('x').status=='stopped'
+
+def test_drawn_anew_belongs_to_the_newest_weights(framework):
+    begun(framework,strategy='weighted'); framework.change_weights('x',dict(v1=.1,v2=.9))
+    framework.record_impression('x','v1',True,user_id='u')
+    framework.refresh()
+    assert framework.total['x']['v1'].whole.n==1
+
+def test_any_text_is_a_unit(framework):
+    begun(framework)
+    assert framework.assign_variant('x','a lone surrogate: \ud800')

@@ -197,3 +197,19 @@ def test_what_is_given_in_another_form_is_told_from_what_cannot_be(sqlite):
     assert select_for_feedback([dict(prompt='q',answer='because',score=1.)],strategy='top')[0].model_output=='because'
     for wrong in (lambda: select_for_feedback(pl.DataFrame(dict(prompt=['q'],score=[1.]))),lambda: select_for_feedback([dict(prompt='q',score=1.)],strength=2),lambda: enqueue([dict(prompt='q')],db=sqlite)):
         with pytest.raises(SelectionError): wrong()
+
+def test_like_scores_hide_no_candidate():
+    rng = np.random.default_rng(0)
+    w = np.round(rng.random(3000),1)
+    for lucky in range(0,3000,251): # All texts are one, but for one
+        outputs = [dict(example_id=str(i),prompt='new' if i==lucky else 'same',model_output='a',score=w[i]) for i in range(3000)]
+        assert {e.prompt for e in select_for_feedback(outputs,batch_size=2)}=={'new','same'}
+
+def test_two_who_queue_at_once_lose_nothing(db):
+    import threading
+    batches = [select_for_feedback([dict(example_id=f'{k if i%2 else "both"} {i}',prompt=f'question {"abc"[i%3]*9} {i}',model_output='a',score=1.+i) for i in range(30)],batch_size=30) for k in 'xy']
+    new = []
+    threads = [threading.Thread(target=lambda b=b: new.append(enqueue(b,db=db))) for b in batches]
+    for t in threads: t.start()
+    for t in threads: t.join()
+    assert sum(new)==45 and len(waiting(100,db=db))==45

@@ -86,6 +86,8 @@ def test_redis_keeps_them_for_all(redis_url):
     assert kept.body==b'\x00k1' and 0<=kept.age<1 and two.get('nobody') is None and (two.hits,two.misses)==(1,1)
     assert two.flush('acme','s1')==1 and one.get('k1') is None and one.get('k2') and two.flush(identity='s1')==1 and one.get('k3') is None
     assert two.flush('acme')==1 and one.flush()==0
+    for i in ('','s1'): one.put(f'b{i}',b'x','acme',i)
+    assert two.flush('acme','')==1 and one.get('bs1') # The base alone
 
 def test_redis_forgets_in_time(redis_url):
     cache = RedisResponses(redis_url,ttl=.2); cache.put('k',b'x','t','i')

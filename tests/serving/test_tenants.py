@@ -61,6 +61,10 @@ def test_rotation_hands_on_what_a_key_may_and_ends_it(keys):
     newer = keys.rotate(new.split('_')[1],grace=60)
     assert keys.verify(f'Bearer {new}') and keys.verify(f'Bearer {newer}')
     with pytest.raises(CredentialError, match='revoked'): keys.revoke(newer.split('_')[1]); keys.rotate(newer.split('_')[1])
+    for dead in (old,new): # Replaced, the one at once, the other within its grace
+        with pytest.raises(CredentialError, match='replaced'): keys.rotate(dead.split('_')[1])
+    lasting = keys.rotate(keys.issue(['acme'],days=9).split('_')[1],grace=5)
+    assert next(k for k in keys.keys() if k['key_id']==lasting.split('_')[1])['expires_at']>keys.keys()[0]['created_at']
 
 @pytest.mark.parametrize('wrong', [lambda k: k.issue(['acme'],['everything']),lambda k: k.issue([]),lambda k: k.issue('acme'),lambda k: k.revoke('nobody'),lambda k: k.rotate('nobody')])
 def test_keys_that_cannot_be(keys, wrong):
