@@ -9,6 +9,7 @@ __all__ = ['ABTestingFramework', 'get_ab_framework']
 import hashlib, json, time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from sqlalchemy import select
@@ -19,12 +20,13 @@ from .assignment import Assignment
 from .experiment import ABExperiment, figures_of
 from .registry import Registry
 from .verdict import VariantFigures, results
+from ..settings import load_settings
 from ..stats.power import days
 from ..storage.database import Database, get_db
 from ..storage.events import Event, plain, scoped_key, within
 from ..storage.journal import Journal
 from ..storage.models import JournalEvent, now
-from ..storage.views import View
+from ..storage.views import DAY, View
 
 # %% ../../nbs/51e_services.ab_testing.ipynb #73b3eb83
 def _assigned_key(experiment_id:str, user_id:str)->str: return 'assigned/'+hashlib.blake2b(f'{experiment_id}\0{user_id}'.encode('utf-8','surrogatepass'), digest_size=16).hexdigest()
@@ -43,7 +45,7 @@ class ABTestingFramework(Registry, View):
         Registry.__init__(self, self.journal.db)
         self.compositor = compositor
         self._loaded:dict[str,tuple[ABExperiment,list[Assignment]]] = {}
-        self._loaded_at,self._seen = 0.,dict[tuple[str,str],tuple[str,int]]()
+        self._loaded_at,self._seen,self._tidied = 0.,dict[tuple[str,str],tuple[str,int]](),0
 
     def _change(self, *args:Any, **more:Any)->ABExperiment:
         self._loaded_at = 0.
@@ -56,6 +58,18 @@ class ABTestingFramework(Registry, View):
     def merge(self, figures:dict[str,VariantFigures], other:dict[str,VariantFigures])->None:
         for v,f in other.items(): figures.setdefault(v,VariantFigures()).merge(f)
     def fold(self, events:list[Event])->dict[str,VariantFigures]: return figures_of(events)
+    def pack(self, figures:dict[str,VariantFigures])->dict: return {v: f.to_dict() for v,f in figures.items()}
+    def unpack(self, packed:dict)->dict[str,VariantFigures]: return {v: VariantFigures.from_dict(d) for v,d in packed.items()}
+
+    def refresh(self, *entities:str)->None:
+        "Bring the figures up to date; once a day, let the events of experiments go that were stopped long ago."
+        super().refresh(*entities)
+        if self._tidied!=(today := time.time_ns()//1000//DAY):
+            self._tidied = today
+            with suppress(StorageError): self.tidy(load_settings().storage.journal_days)
+    def tidy(self, days:float)->int:
+        "Keep of experiments that were stopped `days` days ago or earlier what their impressions show, and let the single ones go. How many events went."
+        return self.keep(e.experiment_id for e in self.list_experiments('stopped') if e.stopped_at and e.stopped_at<=now()-timedelta(days=days))
 
     # --- requests
 

@@ -32,7 +32,7 @@ def looks(
     framework = framework or get_ab_framework()
     plan,events = framework.get_experiment(experiment_id).plan,_events(framework,experiment_id)
     seen = [i+1 for i,e in enumerate(events) if e.kind=='impression']
-    if not seen or times<1: raise ExperimentError(f'{times} looks at the {len(seen)} impressions of experiment {experiment_id!r} were asked for.', 'Look once or more, after the first impression.')
+    if not seen or times<1: raise ExperimentError(f'{times} looks at the {len(seen)} impressions of experiment {experiment_id!r} were asked for.', 'Look once or more, after the first impression, and before those of a stopped experiment are let go (storage.journal_days).')
     counts = sorted({max(1,round(len(seen)*k/times)) for k in range(1,times+1)})
     sides,rows,done,decided = {v: VariantFigures() for v in plan.variants},list[dict[str,Any]](),0,None
     for n in counts:

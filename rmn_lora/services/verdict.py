@@ -46,6 +46,15 @@ class VariantFigures:
             mine[0] += n; mine[1] += k
         for version,figures in other.later.items(): self.later.setdefault(version,VariantFigures()).merge(figures)
 
+    def to_dict(self)->dict[str,Any]:
+        "As JSON."
+        return dict(assigned=self.assigned, n=self.n, successes=self.successes, latency=self.latency.to_dict(), feedback=self.feedback.to_dict(), stars=self.stars, users=self.users, before=self.before, later={k: f.to_dict() for k,f in self.later.items()})
+    @classmethod
+    def from_dict(cls, d:Mapping[str,Any])->'VariantFigures':
+        "What `to_dict` wrote."
+        whole = lambda counts: Counter({int(k): v for k,v in counts.items()})
+        return cls(whole(d['assigned']), d['n'], d['successes'], Sketch.from_dict(d['latency']), Moments.from_dict(d['feedback']), whole(d['stars']), dict(d['users']), dict(d['before']), {int(k): cls.from_dict(f) for k,f in d['later'].items()})
+
     @property
     def whole(self)->'VariantFigures':
         "Of all versions of the weights together."

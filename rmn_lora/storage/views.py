@@ -130,10 +130,34 @@ class View:
             for day,figures in self.days[entity].items(): self.merge(found.setdefault(day,self.empty()), figures)
         return dict(sorted(found.items()))
 
-    def compact(self, before:int)->int:
-        "Keep the figures of all days before `before` (days since 1970), and let their events go. How many went."
+    def _marked(self)->None:
+        "See to it that there is a count of how often events were let go."
         with suppress(IntegrityError), self.journal.db.get_session() as session:
             if not session.get(Figure,(self.name,'',0)): session.add(Figure(view=self.name, entity='', day=0, figures='0'))
+
+    def keep(self, entities:Iterable[str])->int:
+        "Keep the figures of entities that are over, all days together, and let their events go. How many went."
+        with self.journal.db.get_session(readonly=True) as session: over = {e for e in entities if not session.get(Figure,(self.name,e,0))}
+        if not over: return 0
+        self._marked()
+        with self.journal.db.get_session() as session:
+            mark = session.get_one(Figure, (self.name,'',0), with_for_update=True)
+            over = {e for e in over if not session.get(Figure,(self.name,e,0))} # Another process may have been quicker
+            rows = session.execute(select(JournalEvent.writer,JournalEvent.seq,JournalEvent.at,JournalEvent.kind,JournalEvent.body).where(JournalEvent.kind.in_(self.kinds)).order_by(JournalEvent.at)).yield_per(20_000)
+            by,gone = {e: list[Event]() for e in over},defaultdict[str,list[int]](list)
+            for e in (Event(*row[:4],json.loads(row[4])) for row in rows):
+                if not over.isdisjoint(about := self._about(e.body)):
+                    gone[e.writer].append(e.seq)
+                    for entity in over.intersection(about): by[entity].append(e)
+            for entity,events in by.items(): session.add(Figure(view=self.name, entity=entity, day=0, figures=json.dumps(self.pack(self._folded(events)[0]), separators=(',',':'))))
+            for writer,seqs in gone.items():
+                for i in range(0,len(seqs),500): session.execute(delete(JournalEvent).where(JournalEvent.writer==writer,JournalEvent.seq.in_(seqs[i:i+500])).execution_options(synchronize_session=False))
+            mark.figures = str(int(mark.figures)+1)
+            return sum(map(len,gone.values()))
+
+    def compact(self, before:int)->int:
+        "Keep the figures of all days before `before` (days since 1970), and let their events go. How many went."
+        self._marked()
         gone = 0
         while True:
             with self.journal.db.get_session() as session:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import stats
+from sqlalchemy import func, select
 
 from rmn_lora.errors import ExperimentError
 from rmn_lora.services.ab_testing import ABTestingFramework, get_ab_framework
@@ -20,6 +21,7 @@ from rmn_lora.stats.power import always_valid_shares
 from rmn_lora.stats.sketch import Sketch
 from rmn_lora.storage.database import Database, init_db
 from rmn_lora.storage.journal import Journal
+from rmn_lora.storage.models import JournalEvent
 from rmn_lora.stats.tables import chi_square
 
 HALVES = [dict(variant_id='v1',adapter_ids=['amazon_v1'],traffic_percentage=.5), dict(variant_id='v2',adapter_ids=['amazon_v2'],traffic_percentage=.5)]
@@ -460,3 +462,26 @@ def test_drawn_anew_belongs_to_the_newest_weights(framework):
 def test_any_text_is_a_unit(framework):
     begun(framework)
     assert framework.assign_variant('x','a lone surrogate: \ud800')
+
+def test_experiments_that_are_over_leave_their_figures(db, tmp_path):
+    one,two = over(db,tmp_path/'one'),over(db,tmp_path/'two')
+    for name in ('old','running'):
+        begun(one,name,planned=900)
+        traffic_of(one,name,400)
+        if name=='old':
+            one.change_weights(name,dict(v1=.3,v2=.7)); traffic_of(one,name,200,start=400)
+            one.record_before(name,'v1','user_1',.5)
+    one.stop_experiment('old')
+    before,seen = one.get_experiment_results('old'),two.get_experiment_results('running')
+    assert one.tidy(1)==0 and one.tidy(0)==600+150+300+1 and one.tidy(0)==two.tidy(0)==0
+    with db.connect(readonly=True) as c: left = c.scalar(select(func.count()).select_from(JournalEvent).where(JournalEvent.kind.in_(one.kinds)))
+    assert left==400+150+100 # Impressions, and units
+    for f in (one,two,over(db,tmp_path/'new')):
+        assert f.get_experiment_results('old')==before and f.get_experiment_results('running')['impressions']==seen['impressions']==400
+    one.record_impression('running','v1',True); assert one.get_experiment_results('running')['impressions']==401
+
+def traffic_of(framework, name, n, start=0):
+    rng = np.random.default_rng(start)
+    for i in range(start,start+n):
+        v = framework.assign_variant(name,f'user_{i%150 if i<300 else i}')
+        framework.record_impression(name,v,bool(rng.random()<.8),float(rng.lognormal(5,.4)),float(rng.integers(1,6)),user_id=f'user_{i%150 if i<300 else i}')
