@@ -100,7 +100,9 @@ class Journal:
             if not self._closed: self._hurry.wait(self.seconds if not self.error else min(10.,.1*2**min(self._in_a_row,7)))
             self._asked.clear(); self._hurry.clear()
             while self._waiting and self._write_some(): pass
-            if self._waiting and self._closed: return
+            if self._waiting and self._closed:
+                if self._in_a_row>=5: return
+                time.sleep(.05*2**self._in_a_row) # It may be a moment's trouble only
             if self._waiting: self._asked.set()
 
     def _write_some(self)->bool:

@@ -171,6 +171,7 @@ def test_processes_count_as_one_and_a_restart_forgets_nothing(db, tmp_path):
     running = [multiprocessing.get_context('fork').Process(target=_some,args=(db.url,tmp_path/'spool',s)) for s in (0,100)]    # fifty impressions and units are reported by both
     for p in running: p.start()
     for p in running: p.join(60)
+    assert [p.exitcode for p in running]==[0,0] and not [*(tmp_path/'spool').glob('*')]
     found = one.get_experiment_results('x')
     assert found['impressions']==sum(v['units'] for v in found['variants'].values())==250
     again = over(db,tmp_path).get_experiment_results('x')
