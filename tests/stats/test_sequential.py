@@ -13,6 +13,7 @@ from rmn_lora.errors import WorkbenchError
 from rmn_lora.stats.bandits import EpsilonGreedy, GaussianThompson, LinearThompson, Thompson
 from rmn_lora.stats.effects import difference, z_test
 from rmn_lora.stats.moments import Estimate, Moments, of_counts
+from rmn_lora.stats import power
 from rmn_lora.stats.power import (always_valid_items, cohens_h, days, detectable_mean, detectable_percentile, detectable_share, items, items_for_means,
     items_for_percentile, items_for_shares, many_looks, pairs_for_preference)
 from rmn_lora.stats.sequential import adaptive_sequence, adaptive_test, confidence_sequence, sequential_test, strata_sequence, strata_test, tuning
@@ -185,6 +186,11 @@ def test_the_e_value_is_the_mixture_that_it_says():
     ratio = lambda theta: math.exp(n*(mean*theta-theta*theta/2))*stats.norm.pdf(theta,scale=math.sqrt(rho2))
     e = integrate.quad(ratio,-8*math.sqrt(rho2),8*math.sqrt(rho2),epsabs=1e-12)[0]
     assert sequential_test(Estimate(mean,1/math.sqrt(n),n),100).statistic==pytest.approx(math.log(e), rel=1e-9)
+
+@given(st.integers(0,400), st.integers(0,400), st.floats(.01,.99), st.floats(.1,500))
+def test_power_is_simulated_with_the_test_that_decides(k, more, theta, r):
+    "The formula for arrays is the one for a single share."
+    assert float(power._log_e(np.array(k),np.array(k+more),np.array(theta),r))==pytest.approx(_log_e(k,k+more,theta,r),rel=1e-9,abs=1e-7)
 
 def test_the_exact_e_value_is_the_mixture_that_it_says():
     k,n,theta,r = 7,20,.4,30.
