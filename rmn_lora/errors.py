@@ -5,7 +5,10 @@
 # %% auto #0
 __all__ = ['WorkbenchError', 'SettingsError', 'ReportError', 'UnlikeNumbersError', 'DatasetError', 'AdapterError',
            'BaseModelError', 'EngineError', 'StorageError', 'JournalError', 'ExperimentError', 'SelectionError',
-           'TrainingError', 'PipelineError', 'CredentialError', 'AccessError', 'TenantError']
+           'TrainingError', 'PipelineError', 'CredentialError', 'AccessError', 'TenantError', 'MissingError',
+           'ConflictError', 'UnavailableError', 'NoAdapterError', 'AdapterConflictError', 'NoExperimentError',
+           'ExperimentConflictError', 'NoTenantError', 'TenantConflictError', 'NoAnswerError', 'DeadlineError',
+           'BusyError', 'DatabaseGoneError', 'NotDurableError']
 
 # %% ../nbs/00_errors.ipynb #2e43dd3f
 class WorkbenchError(Exception):
@@ -36,3 +39,20 @@ class PipelineError(WorkbenchError): "A pipeline does not exist, was given wrong
 class CredentialError(WorkbenchError): "A key or token is missing, unknown, expired or revoked, or cannot be issued."
 class AccessError(WorkbenchError): "A credential does not allow what was asked for."
 class TenantError(WorkbenchError): "A tenant is not registered, or cannot be registered or changed as asked."
+
+# %% ../nbs/00_errors.ipynb #f8377c90
+class MissingError(WorkbenchError): "What was named is not there."
+class ConflictError(WorkbenchError): "What was asked for does not go with what is there."
+class UnavailableError(WorkbenchError): "It cannot be done now; later it may."
+
+class NoAdapterError(AdapterError, MissingError): "No adapter, version or name of one is there as asked for."
+class AdapterConflictError(AdapterError, ConflictError): "An adapter or a name of one stands in the way."
+class NoExperimentError(ExperimentError, MissingError): "No experiment, or no impression of one, is there as asked for."
+class ExperimentConflictError(ExperimentError, ConflictError): "An experiment is not in a state to be changed as asked."
+class NoTenantError(TenantError, MissingError): "No tenant is registered as asked for."
+class TenantConflictError(TenantError, ConflictError): "A tenant is registered already."
+class NoAnswerError(MissingError): "No answer was kept under this id, or no longer."
+class DeadlineError(EngineError): "An answer was not there in time."
+class BusyError(EngineError, UnavailableError): "The engine takes no more requests for now."
+class DatabaseGoneError(StorageError, UnavailableError): "The database cannot be reached, or cannot write."
+class NotDurableError(JournalError, UnavailableError): "An event is not durable yet."

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SECTIONS', 'Section', 'PathSettings', 'ModelSettings', 'StorageSettings', 'CompositionSettings', 'EngineSettings',
-           'TrainingSettings', 'SettingRow', 'Settings', 'default_ini', 'project_root', 'load_settings']
+           'ServingSettings', 'TrainingSettings', 'SettingRow', 'Settings', 'default_ini', 'project_root',
+           'load_settings']
 
 # %% ../nbs/01_settings.ipynb #17ad4073
 import configparser, os
@@ -50,6 +51,25 @@ class EngineSettings(Section):
     waiting:int = Field(default=1024, ge=1, description='Requests that may wait beside them; more are refused.')
     kv_mb:int = Field(default=1024, ge=1, description='Megabytes for what the model remembers of the requests under way (keys and values), shared evenly by the rows.')
 
+class ServingSettings(Section):
+    "The server: where it listens, and what it grants."
+    host:str = Field(default='127.0.0.1', description='The address that it listens on; 0.0.0.0 for all of this machine.')
+    port:int = Field(default=8000, ge=1, description='The port.')
+    calls:int = Field(default=100, ge=1, description='Requests that a credential may make in a period, unless its tenant has another limit.')
+    period:int = Field(default=60, ge=1, description='The period, in seconds.')
+    deadline:int = Field(default=60, ge=1, description='Seconds in which an answer has to be there.')
+    body_kb:int = Field(default=1024, ge=1, description='Kilobytes of a request, at most.')
+    upload_mb:int = Field(default=256, ge=1, description='Megabytes of an adapter that is uploaded, at most.')
+    cache_seconds:int = Field(default=300, ge=1, description='Seconds for which an answer is given again to the same question.')
+    cache_answers:int = Field(default=1000, ge=1, description='Answers that are kept for that.')
+    keep_days:int = Field(default=30, ge=0, description='Days for which prompts and answers are kept, unless their tenant has another wish; 0 not at all.')
+    grace_seconds:int = Field(default=30, ge=1, description='Seconds that a server which is to stop gives to what is under way.')
+    redis:str = Field(default='none', description='redis://… where several processes serve: limits and kept answers are then one for all of them.')
+    jwt_key:str = Field(default='none', description='A file with the secret (32 bytes or more) or the public key (PEM) by which tokens are trusted; none: only keys are.')
+    jwt_audience:str = Field(default='none', description="What a token's aud has to name.")
+    cors:str = Field(default='none', description='Origins whose pages may call the server from a browser, separated by commas.')
+    proxies:str = Field(default='none', description='Addresses of proxies whose X-Forwarded-For is believed, separated by commas.')
+
 class TrainingSettings(Section):
     "How training runs."
     threads:int = Field(default=0, ge=0, description='Processor threads; 0 for all cores.')
@@ -68,6 +88,7 @@ class Settings(Section):
     storage:StorageSettings = StorageSettings()
     composition:CompositionSettings = CompositionSettings()
     engine:EngineSettings = EngineSettings()
+    serving:ServingSettings = ServingSettings()
     training:TrainingSettings = TrainingSettings()
 
     def rows(self) -> list[SettingRow]:
@@ -79,7 +100,7 @@ class Settings(Section):
         head = '| setting | value | from | meaning |\n|---|---|---|---|\n'
         return head + '\n'.join('| ' + ' | '.join(row) + ' |' for row in self.rows())
 
-SECTIONS: dict[str,type[Section]] = {'paths': PathSettings, 'model': ModelSettings, 'storage': StorageSettings, 'composition': CompositionSettings, 'engine': EngineSettings, 'training': TrainingSettings}
+SECTIONS: dict[str,type[Section]] = {'paths': PathSettings, 'model': ModelSettings, 'storage': StorageSettings, 'composition': CompositionSettings, 'engine': EngineSettings, 'serving': ServingSettings, 'training': TrainingSettings}
 
 def _keys() -> list[tuple[str,str,Any]]:
     "Every (section, key, field)."

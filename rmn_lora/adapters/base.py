@@ -17,6 +17,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 import torch
+from jinja2 import TemplateError
 from .decode import fitting_threads, greedy
 from .files import check_adapter,file_hash,import_bitsandbytes
 from .gate import Gate
@@ -173,8 +174,10 @@ class Base:
             if not (isinstance(p,str) or isinstance(p,list) and p and all(isinstance(m,dict) and isinstance(m.get('role'),str) and isinstance(m.get('content'),(str,list)) for m in p)): raise BaseModelError(
                 f'A prompt is {str(p)[:80]!r}.', "Give a text, or a list of messages {'role': …, 'content': …}.")
         chats = [[{'role':'user','content':p}] if isinstance(p,str) else p for p in prompts]
-        texts = [self.tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in chats]
-        ids = self.tokenizer(texts, add_special_tokens=False).input_ids if texts else []
+        try:
+            texts = [self.tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in chats]
+            ids = self.tokenizer(texts, add_special_tokens=False).input_ids if texts else []
+        except (TemplateError,TypeError,UnicodeError) as e: raise BaseModelError(f'{self.name!r} cannot read a prompt: {e}.', 'Give whole characters, in roles that its chat template knows.') from e
         if (longest := max(map(len,ids), default=0))>=self.limit: raise BaseModelError(f'A prompt has {longest} tokens; {self.name!r} reads at most {self.limit-1}.', 'Shorten the prompt.')
         return ids
 

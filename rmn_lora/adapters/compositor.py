@@ -20,6 +20,7 @@ from .generation import Generation
 from .manager import AdapterManager
 from .request import Request
 from .residency import Residency
+from .store import AdapterVersion
 from .worker import Worker
 from ..errors import AdapterError
 from ..settings import Settings, load_settings
@@ -82,14 +83,21 @@ class RealtimeCompositor:
         **options:Any, # weights, rank, density, seed, as `compose` takes them
     )->ComposedModel: # Ready to answer; raises `AdapterError`, `BaseModelError`
         "Compose adapters, and bring what they need into the bank."
+        return self.bring_in(self.model(adapter_ids, composition_strategy, **options))
+
+    def bring_in(self, model:ComposedModel)->ComposedModel: # The same; raises `AdapterError`
+        "Bring what a model needs into the bank."
         began = time.perf_counter()
-        model = self._model(adapter_ids, composition_strategy, options)
         hit = self.residency.load(model.composition)
         with self._lock: self._total, self._hits, self._seconds = self._total + 1, self._hits + hit, self._seconds + time.perf_counter() - began
         return model
 
-    def _model(self, adapter_ids, strategy, options):
-        "The model for what the names mean now."
+    def model(self,
+        adapter_ids:Sequence[str|AdapterVersion],
+        strategy:str='sequential',
+        **options:Any, # As for `compose_sync`
+    )->ComposedModel: # Raises as `compose_sync` does
+        "The model for what the names mean now, wherever its adapters are: whoever asks it has them brought in."
         if isinstance(adapter_ids, str): raise AdapterError(f'adapter_ids is the text {adapter_ids!r}.', f'Give a list: [{adapter_ids!r}].')
         if odd := options.keys() - OPTIONS: raise AdapterError(f'compose takes no {min(odd)}.', f'It takes {", ".join(OPTIONS)}.')
         versions = [self.manager.resolve(n) for n in adapter_ids]
@@ -116,7 +124,7 @@ class RealtimeCompositor:
 
     def prefetch(self, adapter_ids:Sequence[str], composition_strategy:str='sequential', **options:Any)->str: # The request's id; raises `AdapterError` for a name that nobody knows
         "Bring a composition in before anybody asks, when nothing else is waiting."
-        self._model(adapter_ids, composition_strategy, options)
+        self.model(adapter_ids, composition_strategy, **options)
         return self.compose_async(adapter_ids, composition_strategy, -1, **options)
 
     def _warmup(self, stacks:Sequence[Sequence[str]])->None:
@@ -180,6 +188,10 @@ class RealtimeCompositor:
         for c in merged:
             try: self.residency.has(c) and self.residency.load(c.with_version(old.version, new))
             except AdapterError as e: _log.warning('What was merged from %s is not made anew: %s', old.id, e)
+
+    def identities(self, version:str)->set[str]:
+        "Of the compositions that were asked for lately, those in which a version takes part."
+        with self._lock: return {m.composition.identity for m in self._known.values() if version in (p.version for p in m.composition.parts)}
 
     def rollback(self, name:str)->dict: # name, before, after (versions), seconds; raises `AdapterError`
         "Let a name mean again what it meant before; at once, as long as that is still in the bank."

@@ -76,6 +76,9 @@ class Engine:
 
     def stats(self)->dict[str, Any]: "Requests waiting, loading and under way, tokens said, times that the loop died; and the attention that is used."; return self.loop.stats() | dict(attention=self.base.model.config._attn_implementation)
 
+    @property
+    def alive(self)->bool: "Whether it takes requests."; return self.loop.alive
+
     def close(self)->None: "End what is under way, as if everybody had cancelled, and stop."; self.loop.close()
 
     def verify(self, answer:Generation)->Verdict: # Raises `EngineError` if it is another base's, `AdapterError` if its adapters are no longer there

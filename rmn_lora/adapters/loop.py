@@ -17,7 +17,7 @@ from .residency import Residency
 from .runner import Row, Runner
 from .waiting import Allowances, WaitingRoom
 from .worker import Worker
-from ..errors import BaseModelError, EngineError
+from ..errors import BaseModelError, BusyError, EngineError
 
 # %% ../../nbs/35e_adapters.loop.ipynb #6511f623
 _log = logging.getLogger(__name__)
@@ -40,17 +40,22 @@ class Loop:
         self._thread:threading.Thread|None = None
         self._closed, self._swept, self._said, self._deaths, self._idle_deaths = False, 0., 0, 0, 0
 
-    def add(self, request:Request)->None: # Raises `EngineError` if there is no room, or it is closed
+    def add(self, request:Request)->None: # Raises `BusyError` if there is no room, or it is closed
         "Let a request in."
         with self._change:
-            if self._closed: raise EngineError('This engine is closed.', 'Make a new one.')
-            if gone := self._waiting.put(request, beyond=self._busy() + len(self._waiting) < self.rows + self._waiting.size): self._finish(gone, EngineError('The waiting room is full, and this tenant has the most in it.', 'Ask again later.'))
+            if self._closed: raise BusyError('This engine is closed.', 'Make a new one.')
+            if gone := self._waiting.put(request, beyond=self._busy() + len(self._waiting) < self.rows + self._waiting.size): self._finish(gone, BusyError('The waiting room is full, and this tenant has the most in it.', 'Ask again later.'))
             self._live.add(request)
             self._allowances.come(request.tenant)
             self._change.notify_all()
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name='engine', daemon=True)
                 self._thread.start()
+
+    @property
+    def alive(self)->bool:
+        "Whether requests are answered, or would be."
+        return not self._closed and (self._thread is None or self._thread.is_alive() or not self._live)
 
     def stats(self)->dict[str, Any]:
         "Requests waiting, loading, under way; tokens said; times that the loop died."
@@ -79,7 +84,7 @@ class Loop:
             self._apart()
             lost = self._live - {*self._waiting, *self._loading, *(row.request for row in self._ready)}
             for r in lost: self._waiting.put(r, beyond=True)
-            if self._idle_deaths >= GIVE_UP: self._fail_all(EngineError(f'The engine cannot go on: {error!r}.', 'See the log for the cause.'))
+            if self._idle_deaths >= GIVE_UP: self._fail_all(BusyError(f'The engine cannot go on: {error!r}.', 'See the log for the cause.'))
 
     def _fail_all(self, error):
         "Nothing can be answered: say so to everybody."

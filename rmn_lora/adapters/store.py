@@ -7,14 +7,14 @@ __all__ = ['KINDS', 'adapter_version', 'AdapterVersion', 'verified', 'AdapterSto
 
 # %% ../../nbs/31_adapters.store.ipynb #6d926f6a
 import hashlib,json,os,re,shutil,tempfile,time
-from collections.abc import Sequence
+from collections.abc import Callable,Sequence
 from contextlib import suppress
 from dataclasses import dataclass,field
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from ..errors import AdapterError,BaseModelError
+from ..errors import AdapterConflictError,AdapterError,BaseModelError,NoAdapterError
 from .files import check_adapter,file_hash,read_json
 from .names import Names,check_id,durable,put_json
 
@@ -79,8 +79,8 @@ class AdapterStore:
         "Raise `AdapterError` if nothing can be published under this id, or as this kind."
         check_id('The adapter id', id)
         if kind not in KINDS: raise AdapterError(f'The kind of {id!r} is {kind!r}.', f"Use one of {', '.join(KINDS)}.")
-        if (own := self._versions(id)) and (is_now := _read_version(own[0]).kind)!=kind: raise AdapterError(f'{id!r} is an adapter of the kind {is_now}, and not {kind}.', 'Choose another id.')
-        if id in self._names and self._names.now(id)[0]!=id and not own: raise AdapterError(f'The name {id!r} is an alias of another adapter.', 'Choose another id.')
+        if (own := self._versions(id)) and (is_now := _read_version(own[0]).kind)!=kind: raise AdapterConflictError(f'{id!r} is an adapter of the kind {is_now}, and not {kind}.', 'Choose another id.')
+        if id in self._names and self._names.now(id)[0]!=id and not own: raise AdapterConflictError(f'The name {id!r} is an alias of another adapter.', 'Choose another id.')
 
     def publish(self,
         folder:str|os.PathLike, # A PEFT adapter
@@ -103,8 +103,8 @@ class AdapterStore:
             f'The lineage of {id!r} is {str(lineage)[:80]}, and its scores are {str(scores)[:80]}.', 'Give a dict each; seen and trained_with are lists of texts.')
         card = dict(id=id, version=adapter_version(folder), kind=kind, base_digest=given or made_for, lineage=lineage or {}, scores=scores or {})
         found = self._appear(folder, card, base)
-        if any(getattr(found,k)!=card[k] for k in ('version','kind','base_digest')): raise AdapterError(f'{id!r} {found.version[:19]}… is published already, as {found.kind} for base {found.base_digest!r}.', 'Publish it under another id.')
-        if set(card['lineage'].get('seen',[]))-set(found.lineage.get('seen',[])): raise AdapterError(f'{id!r} {found.version[:19]}… is published already, with another history.', 'Publish it under another id: what it has seen decides what may measure it.')
+        if any(getattr(found,k)!=card[k] for k in ('version','kind','base_digest')): raise AdapterConflictError(f'{id!r} {found.version[:19]}… is published already, as {found.kind} for base {found.base_digest!r}.', 'Publish it under another id.')
+        if set(card['lineage'].get('seen',[]))-set(found.lineage.get('seen',[])): raise AdapterConflictError(f'{id!r} {found.version[:19]}… is published already, with another history.', 'Publish it under another id: what it has seen decides what may measure it.')
         if move: self.alias(id, found)
         return found
 
@@ -153,7 +153,7 @@ class AdapterStore:
         check_id('The alias', name)
         v = version if isinstance(version,AdapterVersion) else self.resolve(version)
         if v.id!=name and self._versions(name) and not redirect:
-            if not (own := self._place(name, v.version)).is_dir(): raise AdapterError(f'{name!r} is an adapter, and {v.version[:19]}… is no version of it.', 'Choose another alias.')
+            if not (own := self._place(name, v.version)).is_dir(): raise AdapterConflictError(f'{name!r} is an adapter, and {v.version[:19]}… is no version of it.', 'Choose another alias.')
             v = _read_version(own)
         now,before = self.version(v.id, v.version, name),self._names.history(name) # also if it came from another store
         self._names.point(name, [(now.id,now.version),*(before[1:] if (now.id,now.version) in before[:1] else before)])
@@ -168,7 +168,7 @@ class AdapterStore:
     def before(self, name:str)->AdapterVersion: # Raises `AdapterError`
         "What a name meant before, to which `rollback` goes back."
         check_id('The alias', name)
-        if not (before := self._names.history(name)[1:]): raise AdapterError(f'{name!r} has never meant anything else.', 'See aliases() for what names mean.')
+        if not (before := self._names.history(name)[1:]): raise AdapterConflictError(f'{name!r} has never meant anything else.', 'See aliases() for what names mean.')
         return self.version(*before[0], name)
 
     def history(self, name:str)->Sequence[tuple[str,str]]: # (id, version)
@@ -204,18 +204,23 @@ class AdapterStore:
         check_id('The adapter', name)
         if name in self._names: return self.version(*self._names.now(name), name)
         near = get_close_matches(name, names := self._names.paths(), 1)
-        raise AdapterError(f'No adapter is called {name!r}.', f'Did you mean {near[0]!r}?' if near else f'There are {", ".join(names)}.' if names else 'Nothing is published yet.')
+        raise NoAdapterError(f'No adapter is called {name!r}.', f'Did you mean {near[0]!r}?' if near else f'There are {", ".join(names)}.' if names else 'Nothing is published yet.')
 
-    def copies(self, version:str)->Sequence[AdapterVersion]: # Raises `AdapterError`
+    def has(self, name:str)->bool: "Whether a name means anything."; return name in self._names
+
+    def copies(self,
+        version:str, # As for `resolve`
+        visible:Callable[[str],bool]=lambda id: True, # Of which ids they may be
+    )->Sequence[AdapterVersion]: # Raises `AdapterError`
         "A version, under each id that it was published as; first those of which somebody said for which base they are."
-        found = [v for p in sorted(self.root.glob(f"[a-z0-9]*/{self._place('x',version).name}*")) if (v := _read_version(p)).version.startswith(version)]
+        found = [v for p in sorted(self.root.glob(f"[a-z0-9]*/{self._place('x',version).name}*")) if visible(p.parent.name) and (v := _read_version(p)).version.startswith(version)]
         if len({v.version for v in found})==1: return sorted(found, key=lambda v: v.base_digest is None)
-        raise AdapterError(f'{len(found)} versions begin with {version!r}.', 'Give more of its digits.' if found else 'See list() for what there is.')
+        raise NoAdapterError(f'{len(found)} versions begin with {version!r}.', 'Give more of its digits.' if found else 'See list() for what there is.')
 
     def version(self, id:str, version:str, name:str='')->AdapterVersion: # Raises `AdapterError`
         "What was published under an id with this content; `name` is what was asked for."
         if (place := self._place(id, version)).is_dir(): return _read_version(place)
-        raise AdapterError(f'{name or id!r} means {id} {version[:19]}…, which is no longer in the store.', 'Publish it again, or let the name mean another version.')
+        raise NoAdapterError(f'{name or id!r} means {id} {version[:19]}…, which is no longer in the store.', 'Publish it again, or let the name mean another version.')
 
     def evaluate(self, record:dict, scores:dict)->None: # The `record` of a composition, and what was measured (JSON)
         "Keep what a stack of adapters was measured to do."

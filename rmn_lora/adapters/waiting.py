@@ -10,7 +10,7 @@ import heapq, itertools, time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from .request import Request
-from ..errors import EngineError
+from ..errors import BusyError
 
 # %% ../../nbs/35a_adapters.waiting.ipynb #f30cceda
 MANY = 1000 # tenants; of more, only those are remembered who are ahead
@@ -30,7 +30,7 @@ class WaitingRoom:
     def put(self,
         request:Request,
         beyond:bool=False, # Even if it is full: it was let in before, or there is a row for it
-    )->Request|None: # Who has to give way to it; raises `EngineError` if it is full, and nobody has to
+    )->Request|None: # Who has to give way to it; raises `BusyError` if it is full, and nobody has to
         "Let a request wait."
         gone = self._give_way(request.tenant) if len(self) >= self.size and not beyond else None
         if request.tenant not in self._queues: self._arrive(request.tenant)
@@ -40,7 +40,7 @@ class WaitingRoom:
     def _give_way(self, tenant):
         "The last request of the tenant that has the most here, if that is still more than this one would have."
         most = max(self._queues.values(), key=len)
-        if len(most) <= len(self._queues.get(tenant, ())) + 1: raise EngineError(f'{self.size} requests are waiting, and more are not taken.', 'Ask again later.')
+        if len(most) <= len(self._queues.get(tenant, ())) + 1: raise BusyError(f'{self.size} requests are waiting, and more are not taken.', 'Ask again later.')
         gone = max(most, key=lambda item: (not item[-1].said, item[:3]))[-1] # rather one of which nothing has been said
         self.remove(gone)
         return gone

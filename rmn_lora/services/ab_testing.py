@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
-from ..errors import ExperimentError, StorageError
+from ..errors import ExperimentConflictError, ExperimentError, NoExperimentError, StorageError
 from .assignment import Assignment
 from .experiment import ABExperiment, figures_of
 from .registry import Registry
@@ -25,7 +25,8 @@ from ..stats.power import days
 from ..storage.database import Database, get_db
 from ..storage.events import Event, plain, scoped_key, within
 from ..storage.journal import Journal
-from ..storage.models import JournalEvent, now
+from ..storage.models import Experiment, JournalEvent, now
+from ..storage.recent import Recent
 from ..storage.views import DAY, View
 
 # %% ../../nbs/51e_services.ab_testing.ipynb #73b3eb83
@@ -34,7 +35,7 @@ def _assigned_key(experiment_id:str, user_id:str)->str: return 'assigned/'+hashl
 class ABTestingFramework(Registry, View):
     "Experiments over adapter versions. Thread-safe; any number of processes may share a database."
     name:ClassVar[str] = 'experiments'
-    kinds:ClassVar[tuple[str,...]] = ('assignment','impression','before')
+    kinds:ClassVar[tuple[str,...]] = ('assignment','impression','pending','before')
     by_day:ClassVar[bool] = False
     def __init__(self,
         db:Database|None=None, # By default the one in use
@@ -44,12 +45,13 @@ class ABTestingFramework(Registry, View):
         View.__init__(self, journal or Journal(db))
         Registry.__init__(self, self.journal.db)
         self.compositor = compositor
-        self._loaded:dict[str,tuple[ABExperiment,list[Assignment]]] = {}
-        self._loaded_at,self._seen,self._tidied = 0.,dict[tuple[str,str],tuple[str,int]](),0
+        self._known,self._of_tenant = Recent(self._read),Recent(self._read_running)
+        self._seen,self._tidied = dict[tuple[str,str],tuple[str,int]](),0
 
-    def _change(self, *args:Any, **more:Any)->ABExperiment:
-        self._loaded_at = 0.
-        return super()._change(*args, **more)
+    def _change(self, experiment_id:str, *args:Any, **more:Any)->ABExperiment:
+        changed = super()._change(experiment_id, *args, **more)
+        self._known.forget(experiment_id); self._of_tenant.forget()
+        return changed
 
     # --- figures, as the journal brings them
 
@@ -73,13 +75,18 @@ class ABTestingFramework(Registry, View):
 
     # --- requests
 
-    def _known(self, experiment_id:str)->tuple[ABExperiment,list[Assignment]]:
-        "An experiment and the assignments of its versions, no older than a second."
-        if time.monotonic()-self._loaded_at>1: self._loaded,self._loaded_at = {},time.monotonic()
-        if experiment_id not in self._loaded:
-            e = self.get_experiment(experiment_id)
-            self._loaded[experiment_id] = e,[e.assignment(i) for i in range(len(e.definition['versions']))]
-        return self._loaded[experiment_id]
+    def _read(self, experiment_id:str)->tuple[ABExperiment,list[Assignment]]:
+        e = self.get_experiment(experiment_id)
+        return e,[e.assignment(i) for i in range(len(e.definition['versions']))]
+    def _read_running(self, tenant_id:str)->list[ABExperiment]:
+        with self.db.get_session(readonly=True) as session:
+            return [ABExperiment.of(r) for r in session.scalars(select(Experiment).where(Experiment.status=='running').order_by(Experiment.experiment_id)) if r.tenant_id in (None,tenant_id)]
+    def running(self, tenant_id:str)->list[ABExperiment]:
+        "The experiments that a tenant's requests may take part in, its own and everybody's, as they were a second ago at most."
+        return self._of_tenant(tenant_id)
+    def is_young(self, tenant_id:str)->bool:
+        "Can `running` and assignments to what it names be had without asking the database?"
+        return self._of_tenant.is_young(tenant_id) and all(self._known.is_young(e.experiment_id) for e in self.running(tenant_id))
 
     def assign_variant(self,
         experiment_id:str,
@@ -109,9 +116,8 @@ class ABTestingFramework(Registry, View):
         self.journal.record(dict(kind='assignment', experiment_id=experiment_id, variant_id=variant, version=version)|(dict(key=key) if key else {}))
     def _kept(self, key:str)->tuple[str,int]|None:
         "The variant that a unit was assigned before, and by which version of the weights."
-        self.journal.flush()
-        with self.db.connect(readonly=True) as c: body = c.scalar(select(JournalEvent.body).where(JournalEvent.key==key))
-        return ((b := json.loads(body))['variant_id'],b['version']) if body else None
+        body = self._event(key)
+        return (body['variant_id'],body['version']) if body else None
     def _version(self, experiment_id:str, user_id:str|None, newest:int)->int:
         "By which version of the weights a unit was assigned; who cannot be told counts as a newcomer."
         if user_id is None: return newest
@@ -123,7 +129,7 @@ class ABTestingFramework(Registry, View):
     def record_impression(self,
         experiment_id:str,
         variant_id:str|None, # As `assign_variant` said; None is nobody's, and is not counted
-        success:bool,
+        success:bool|None, # None: not known yet; it is counted when `record_outcome` says, under the same key
         latency_ms:float|None=None,
         feedback_score:float|None=None, # 1 to 5
         user_id:str|None=None, # Who saw it: give it wherever a user may come again, since impressions of one user go together
@@ -133,16 +139,32 @@ class ABTestingFramework(Registry, View):
         if variant_id is None: return
         e = self._variant(experiment_id, variant_id)
         if e.status!='running':
-            if e.status=='draft': raise ExperimentError(f'Experiment {experiment_id!r} has not been started.', 'start_experiment lets it assign and count.')
+            if e.status=='draft': raise ExperimentConflictError(f'Experiment {experiment_id!r} has not been started.', 'start_experiment lets it assign and count.')
             return
         success,latency_ms,feedback_score = plain(success),plain(latency_ms),plain(feedback_score)
-        if not ((success is True or success is False) and within(latency_ms,0,1e15) and within(feedback_score,1,5) and (user_id is None or isinstance(user_id,str))):
-            raise ExperimentError(f'An impression of success {success!r}, latency {latency_ms} ms and feedback {feedback_score} was reported.', 'Success is True or False, latency not below 0, feedback from 1 to 5.')
-        event = dict(kind='impression', experiment_id=experiment_id, variant_id=variant_id, success=success, latency_ms=latency_ms, feedback_score=feedback_score)
+        if not ((success is True or success is False or (success is None and key is not None)) and within(latency_ms,0,1e15) and within(feedback_score,1,5) and (user_id is None or isinstance(user_id,str))):
+            raise ExperimentError(f'An impression of success {success!r}, latency {latency_ms} ms and feedback {feedback_score} was reported.', 'Success is True or False, or None with a key under which the outcome will come; latency is not below 0, feedback from 1 to 5.')
+        event = dict(kind='impression' if success is not None else 'pending', experiment_id=experiment_id, variant_id=variant_id, success=success, latency_ms=latency_ms, feedback_score=feedback_score)
         if user_id is not None: event['user_id'] = user_id
-        if key is not None: event['key'] = scoped_key('impression',experiment_id,key)
+        if key is not None: event['key'] = scoped_key('impression' if success is not None else 'pending',experiment_id,key)
         if e.definition['strategy']=='hash' and (newest := len(e.definition['versions'])-1) and (version := self._version(experiment_id, user_id, newest)): event['version'] = version
         self.journal.record(event)
+
+    def record_outcome(self,
+        experiment_id:str,
+        key:str, # Of the impression
+        success:bool,
+        feedback_score:float|None=None, # 1 to 5; by default what the impression had
+    )->None:
+        "Say what came of an impression whose success was not known; the first outcome counts, once, and of a stopped experiment none. Raises `NoExperimentError` where no impression waits under this key."
+        e,success,feedback_score = self._known(experiment_id)[0],plain(success),plain(feedback_score)
+        if not ((success is True or success is False) and within(feedback_score,1,5)): raise ExperimentError(f'An outcome of success {success!r} and feedback {feedback_score} was reported.', 'Success is True or False, feedback from 1 to 5.')
+        if not (body := self._event(scoped_key('pending',experiment_id,key))): raise NoExperimentError(f'No impression of {experiment_id!r} waits for an outcome under {key!r:.60}.', "Report it first, with success=None and this key; an experiment designed with outcomes='later' does so by itself.")
+        if e.status=='running': self.journal.record(body|dict(kind='impression', key=scoped_key('impression',experiment_id,key), success=success, feedback_score=body['feedback_score'] if feedback_score is None else feedback_score))
+    def _event(self, key:str)->dict[str,Any]|None:
+        self.journal.flush()
+        with self.db.connect(readonly=True) as c: body = c.scalar(select(JournalEvent.body).where(JournalEvent.key==key))
+        return json.loads(body) if body else None
 
     def record_before(self, experiment_id:str, variant_id:str, user_id:str, value:float)->None:
         "Take a figure of a user from before the experiment; it makes the intervals narrower, and cannot favour a variant."
@@ -155,7 +177,7 @@ class ABTestingFramework(Registry, View):
         e = self._known(experiment_id)[0]
         for v in e.variants:
             if v.variant_id==variant_id: return e
-        raise ExperimentError(f'Experiment {experiment_id!r} has no variant {variant_id!r}.', f'One of {", ".join(v.variant_id for v in e.variants)}.')
+        raise NoExperimentError(f'Experiment {experiment_id!r} has no variant {variant_id!r}.', f'One of {", ".join(v.variant_id for v in e.variants)}.')
 
     # --- reading
 
@@ -180,8 +202,8 @@ class ABTestingFramework(Registry, View):
         "Let the control's adapters mean the winner's from now on, under load, and stop the experiment. Raises `ExperimentError` without a winner, `AdapterError` if a swap fails; then nothing has moved."
         if not self.compositor: raise ExperimentError('There is nothing to swap adapters with.', 'Hand over a compositor: get_ab_framework(get_compositor(manager)).')
         e,found = self.get_experiment(experiment_id),self.get_experiment_results(experiment_id)
-        if self._promoted(experiment_id): raise ExperimentError(f'Experiment {experiment_id!r} is promoted already.', 'roll_back takes it back.')
-        if not found['winner']: raise ExperimentError(f'Experiment {experiment_id!r} has no winner: {found["decision"]}.', found['verdict'])
+        if self._promoted(experiment_id): raise ExperimentConflictError(f'Experiment {experiment_id!r} is promoted already.', 'roll_back takes it back.')
+        if not found['winner']: raise ExperimentConflictError(f'Experiment {experiment_id!r} has no winner: {found["decision"]}.', found['verdict'])
         arms = {v.variant_id: v.adapter_ids for v in e.variants}
         old,new = arms[found['control']],arms[found['winner']]
         if len(old)!=len(new): raise ExperimentError(f'The control has the adapters {", ".join(old)}, the winner {", ".join(new)}.', 'Only as many for as many can be swapped: compose the winner by its own names instead.')
@@ -203,7 +225,7 @@ class ABTestingFramework(Registry, View):
     def roll_back(self, experiment_id:str, who:str='', why:str='')->dict[str,Any]:
         "Take a promotion back: the names mean what they meant before. Raises `ExperimentError` if there is none to take back."
         if not self.compositor: raise ExperimentError('There is nothing to swap adapters with.', 'Hand over a compositor: get_ab_framework(get_compositor(manager)).')
-        if not (standing := self._promoted(experiment_id)): raise ExperimentError(f'Experiment {experiment_id!r} has no promotion that stands.', 'There is nothing to take back.')
+        if not (standing := self._promoted(experiment_id)): raise ExperimentConflictError(f'Experiment {experiment_id!r} has no promotion that stands.', 'There is nothing to take back.')
         change = dict(swaps=[{k: v for k,v in self.compositor.rollback(s['name']).items() if k!='seconds'} for s in standing['change']['swaps']])
         self._change(experiment_id,'roll back',who,why,['stopped'],change)
         return change

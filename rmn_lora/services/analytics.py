@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np, polars as pl
 
 from ..errors import StorageError
-from .metrics import AdapterFigures, AdapterMetrics, figures_of, metrics_of, pack, unpack
+from .metrics import AdapterFigures, AdapterMetrics, checked, figures_of, metrics_of, pack, unpack
 from ..settings import load_settings, project_root
 from ..stats.change import ChangeAlarm
 from ..stats.effects import interval, percentile
@@ -70,6 +70,8 @@ def _watch(state:dict, metric:str, heard:list[float])->None:
     state['bad'] += int(bad.sum())
 
 # %% ../../nbs/50b_services.analytics.ipynb #ac4d87d6
+def _as_used_by(tenant_id:str|None, adapter_id:str)->str: return adapter_id if tenant_id is None else f'{tenant_id}\x1f{adapter_id}' # No id holds this character
+
 class AdapterAnalytics(View):
     "What each adapter does in production. Thread-safe; any number of processes may record into one database and read from it."
     name,kinds = 'adapters',('request','feedback','baseline')
@@ -80,7 +82,10 @@ class AdapterAnalytics(View):
         super().__init__(journal or Journal(db))
         self._tidied,self._named = 0,set[str]()
 
-    def entities(self, body:dict[str,Any])->Iterable[str]: return (body['adapter_id'],)
+    def entities(self, body:dict[str,Any])->Iterable[str]:
+        "An adapter, and the adapter as one tenant used it."
+        adapter,tenant = body['adapter_id'],body.get('tenant_id')
+        return (adapter,) if tenant is None else (adapter,_as_used_by(tenant,adapter))
     def empty(self)->AdapterFigures: return AdapterFigures()
     def fold(self, events:list[Event])->AdapterFigures: return figures_of(events)
     def merge(self, figures:AdapterFigures, other:AdapterFigures)->None: figures.merge(other)
@@ -106,7 +111,7 @@ class AdapterAnalytics(View):
             raise StorageError(f'A request of {adapter_id!r} with a latency of {latency_ms!r} ms, success {success!r}, type {adapter_type!r} and task {task_type!r} was reported.', 'Latency is a number of milliseconds, success True or False, the others are texts.')
         event = {'kind':'request', 'adapter_id':adapter_id, 'adapter_type':adapter_type, 'latency_ms':latency_ms, 'success':success, 'task_type':task_type}
         if key: event['key'] = scoped_key('request',adapter_id,key)
-        if more: event |= _checked(more)
+        if more: event |= checked(more)
         self.journal.record(event)
 
     def record_feedback(self,
@@ -116,12 +121,13 @@ class AdapterAnalytics(View):
         task_type:str|None=None,
         accuracy:float|None=None, # 0 to 1
         key:str|None=None, # Counted once under this key
+        tenant_id:str|None=None,
     )->None:
         "Take what a person said; durable when this returns. Raises `StorageError` for a vote that cannot be."
         short_text(adapter_id,'adapter_id',191)
-        if not (within(rating,1,5) and thumbs in (None,'up','down') and within(accuracy,0,1) and (task_type is None or isinstance(task_type,str))):
+        if not ((tenant_id is None or isinstance(tenant_id,str)) and within(rating,1,5) and thumbs in (None,'up','down') and within(accuracy,0,1) and (task_type is None or isinstance(task_type,str))):
             raise StorageError(f'A vote of rating {rating}, thumbs {thumbs!r}, accuracy {accuracy} was given.', 'Ratings go from 1 to 5, thumbs are up or down, accuracy goes from 0 to 1.')
-        event = dict(kind='feedback', adapter_id=adapter_id, rating=rating, thumbs=thumbs, task_type=task_type, accuracy=accuracy)
+        event = dict(kind='feedback', adapter_id=adapter_id, rating=rating, thumbs=thumbs, task_type=task_type, accuracy=accuracy)|({} if tenant_id is None else dict(tenant_id=tenant_id))
         self.journal.record(event|dict(key=scoped_key('feedback',adapter_id,key)) if key else event, wait=True)
 
     def rebaseline(self, adapter_id:str, who:str='', why:str='')->None:
@@ -143,28 +149,34 @@ class AdapterAnalytics(View):
         if gone and export!='none': self.export(project_root()/'exports'/f'adapters.{export}', by='day')
         return gone
 
-    def get_adapter_metrics(self, adapter_id:str)->AdapterMetrics:
-        "All that is known of an adapter, up to now; of one that nobody used, that there were no requests."
-        self.refresh(adapter_id)
-        with self.lock: return metrics_of(adapter_id, self.total[adapter_id] if adapter_id in self.total else AdapterFigures())
+    def _figures(self, tenant_id:str|None)->dict[str,AdapterFigures]:
+        "All adapters, or all as one tenant used them."
+        with self.lock: return {e.removeprefix(prefix): f for e,f in self.total.items() if e.startswith(prefix := _as_used_by(tenant_id,'')) and '\x1f' not in e[len(prefix):]}
 
-    def adapters(self)->list[str]:
-        "Every adapter that was ever used."
+    def get_adapter_metrics(self, adapter_id:str, tenant_id:str|None=None)->AdapterMetrics:
+        "All that is known of an adapter, or of how one tenant used it, up to now; of one that nobody used, that there were no requests."
+        self.refresh(entity := _as_used_by(tenant_id,adapter_id))
+        with self.lock: return metrics_of(adapter_id, self.total[entity] if entity in self.total else AdapterFigures())
+
+    def adapters(self, tenant_id:str|None=None)->list[str]:
+        "Every adapter that was ever used, or that one tenant used."
         self.refresh()
-        return sorted(self.total)
+        return sorted(self._figures(tenant_id))
 
-    def get_top_adapters(self, metric:str='success_rate', limit:int=5)->list[AdapterMetrics]:
-        "The best adapters by what can be said of them with confidence, so that few requests do not win. Raises `StorageError` for an unknown metric."
+    def get_top_adapters(self, metric:str='success_rate', limit:int=5, tenant_id:str|None=None)->list[AdapterMetrics]:
+        "The best adapters by what can be said of them with confidence, so that few requests do not win; all told, or as one tenant used them. Raises `StorageError` for an unknown metric."
         if metric not in RANKED: raise StorageError(f'Adapters cannot be ranked by {metric!r}.', f'One of {", ".join(RANKED)}.')
         self.refresh()
         with self.lock:
-            scored = sorted(((RANKED[metric](f),a) for a,f in self.total.items()), key=lambda s: (-s[0],s[1]))
-            return [metrics_of(a,self.total[a]) for score,a in scored[:limit] if score>-math.inf]
+            figures = self._figures(tenant_id)
+            scored = sorted(((RANKED[metric](f),a) for a,f in figures.items()), key=lambda s: (-s[0],s[1]))
+            return [metrics_of(a,figures[a]) for score,a in scored[:limit] if score>-math.inf]
 
-    def get_adapter_comparison(self, adapter_ids:Sequence[str])->dict[str,Any]:
+    def get_adapter_comparison(self, adapter_ids:Sequence[str], tenant_id:str|None=None)->dict[str,Any]:
         "Adapters side by side: their metrics, and for each pair how their success rates differ. What was not assigned by chance may differ for other reasons; an experiment can tell."
-        self.refresh(*adapter_ids)
-        with self.lock: figures = {a: self.total[a] if a in self.total else AdapterFigures() for a in adapter_ids}
+        self.refresh(*(_as_used_by(tenant_id,a) for a in adapter_ids))
+        known = self._figures(tenant_id)
+        figures = {a: known.get(a,AdapterFigures()) for a in adapter_ids}
         pairs = list(combinations(figures,2))
         counts = {a: (f.counts['successes'],f.counts['requests']) for a,f in figures.items()}
         tests = [two_groups(*counts[a],*counts[b]) for a,b in pairs]
@@ -178,7 +190,7 @@ class AdapterAnalytics(View):
         self.refresh()
         with self.lock:
             return [dict(adapter_id=a, metric=m, after=s['alarm'].raised_at, normal=s['normal'], limit=s['alarm'].limit, since=s['bad']/s['alarm'].n, n=s['alarm'].n, above_ms=s['above'] if m=='slow' else None,
-                false_alarms=f'on average at most one in {FALSE_ALARM:,} events of an adapter that stays as it was') for a,f in sorted(self.total.items()) for m,s in f.watched.items() if 'alarm' in s and s['alarm'].raised_at]
+                false_alarms=f'on average at most one in {FALSE_ALARM:,} events of an adapter that stays as it was') for a,f in sorted(self._figures(None).items()) for m,s in f.watched.items() if 'alarm' in s and s['alarm'].raised_at]
 
     def trend(self, adapter_id:str, by:str='day')->pl.DataFrame:
         "Requests, success rate with its interval, and latency, by day, or by hour of the days whose events are still there."
@@ -208,20 +220,6 @@ class AdapterAnalytics(View):
         if path.suffix=='.csv': table.write_csv(path)
         else: table.write_parquet(path)
         return path
-
-_MORE = {'at','composition_ms','memory_mb','size_mb','cost','value','error_type','currency','tenant_id','composition'}
-
-def _checked(more:dict)->dict:
-    "What else is known of a request. Raises `StorageError` for what is not."
-    if (at := more.pop('at',None)) is not None:
-        if getattr(at,'tzinfo',None) is None: raise StorageError(f'A request at {at!r:.60} was reported.', 'Give the time with its zone, as datetime.now(UTC).')
-        more['at'] = int(at.timestamp()*1e6)
-    more = {k: plain(v) for k,v in more.items()}
-    if unknown := set(more)-_MORE: raise StorageError(f'A request has no {", ".join(sorted(unknown))}.', f'It may have {", ".join(sorted(_MORE))}.')
-    if (more.get('cost') is not None or more.get('value') is not None) and not more.get('currency'): raise StorageError('A cost or value without its currency was given.', "Say currency='USD', or which it is.")
-    for k,v in more.items():
-        if not (isinstance(v,str) if k in ('error_type','currency','tenant_id') and v is not None else k in ('composition','at') or within(v,-1e15,1e15)): raise StorageError(f'{k} of a request is {v!r:.60}.', 'error_type, currency and tenant_id are texts, the others numbers.')
-    return {k: v for k,v in more.items() if v is not None}
 
 def trend_chart(
     trend:pl.DataFrame, # As `AdapterAnalytics.trend` returns it

@@ -81,6 +81,7 @@ def design(
     layer:str|None=None, layer_share:float=1., holdout:float=0., # Experiments of one layer exclude each other; the holdout takes part in none of them
     starts_at:datetime|None=None, ends_at:datetime|None=None, # It assigns between these
     latency_tolerance:float=.1, # Guardrail: how much longer the 95th percentile of latency may surely be
+    outcomes:str='answer', # What success is: 'answer', that there was one; or 'later', what `record_outcome` says of it afterwards
 )->dict[str,Any]: # JSON
     "The definition of an experiment. Raises `ExperimentError` for one that cannot be."
     variants = variants_of(variant_configs)
@@ -88,6 +89,7 @@ def design(
         if isinstance(v,str) or not isinstance(v,Sequence) or not all(isinstance(x,(str,int,float,bool)) for x in v): raise ExperimentError(f'Targeting of {k!r} is {v!r:.60}.', "Give a list of the values that take part, as in {'task': ['mapping']}: texts, numbers, True or False.")
     if not (isinstance(detect,Sequence) and len(detect)==2 and all(isinstance(p,(int,float)) and 0<=p<=1 for p in detect) and abs(detect[0]-detect[1])>=1e-4): raise ExperimentError(f'detect is {detect!r:.60}.', 'Give two success rates whose difference is worth finding, as in (.80, .85).')
     if starts_at and ends_at and starts_at>=ends_at: raise ExperimentError(f'It would end at {ends_at}, and start at {starts_at}.', 'Let it end after it has started.')
+    if outcomes not in ('answer','later'): raise ExperimentError(f'Outcomes are to be {outcomes!r:.60}.', "'answer', or 'later'.")
     if strategy not in ('hash','weighted','random'): raise ExperimentError(f'Strategy {strategy!r} was asked for.', 'One of hash, weighted, random.')
     if not (0<confidence_level<1 and min_sample_size>0 and 0<exposure<=1 and 0<layer_share<=1 and 0<=holdout<1 and 0<=latency_tolerance<1e9 and (planned is None or (isinstance(planned,int) and 0<planned<2**53))):
         raise ExperimentError(f'confidence_level {confidence_level}, min_sample_size {min_sample_size}, planned {planned}, exposure {exposure}, layer_share {layer_share}, holdout {holdout} or latency_tolerance {latency_tolerance} cannot be.', 'Shares lie between 0 and 1; sizes are above 0.')
@@ -96,7 +98,7 @@ def design(
     return dict(description=description, variants=[dict(variant_id=v.variant_id,adapter_ids=list(v.adapter_ids)) for v in variants], versions=[dict(weights=weights,dealt=runs(deal(weights)))], salt=salt,
         confidence_level=confidence_level, min_sample_size=min_sample_size, planned=planned or len(variants)*always_valid_shares(*detect, confidence=level), strategy=strategy,
         targeting={k: list(v) for k,v in (targeting or {}).items()}, exposure=exposure, layer=layer or ('default' if holdout else None), layer_share=min(layer_share,1-holdout), holdout=holdout, span=(0.,1.),
-        starts_at=_zoned(starts_at), ends_at=_zoned(ends_at), latency_tolerance=latency_tolerance)
+        starts_at=_zoned(starts_at), ends_at=_zoned(ends_at), latency_tolerance=latency_tolerance, outcomes=outcomes)
 
 def free_span(
     others:Sequence[Mapping[str,Any]], # Definitions of the experiments of the layer that are not stopped
@@ -117,6 +119,7 @@ def figures_of(events:list[Event])->dict[str,VariantFigures]:
     by:dict[tuple[str,int],list[dict]] = {}
     for e in events:
         if e.kind=='impression': by.setdefault((e.body['variant_id'],e.body.get('version',0)),[]).append(e.body)
+        elif e.kind=='pending': pass # Its impression comes with its outcome
         elif e.kind=='assignment': found.setdefault(e.body['variant_id'],VariantFigures()).assigned[e.body['version']] += 1
         else: found.setdefault(e.body['variant_id'],VariantFigures()).before[e.body['user_id']] = e.body['value']
     for (v,version),some in by.items(): found.setdefault(v,VariantFigures()).merge(VariantFigures(later={version: _impressions(some)}) if version else _impressions(some))

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..errors import ExperimentError
+from ..errors import ExperimentConflictError, ExperimentError, NoExperimentError
 from .assignment import check_weights, deal
 from .experiment import ABExperiment, design, free_span, runs
 from ..storage.database import Database
@@ -31,7 +31,7 @@ class Registry:
         "Change an experiment and write down who did, in one transaction; `edit` makes a definition, and what changed, of the one that stands."
         with self.db.get_session() as session:
             row = self._row(session, experiment_id, lock=True)
-            if row.status not in must_be: raise ExperimentError(f'Experiment {experiment_id!r} is {row.status}.', f'To {action} it has to be {" or ".join(must_be)}.')
+            if row.status not in must_be: raise ExperimentConflictError(f'Experiment {experiment_id!r} is {row.status}.', f'To {action} it has to be {" or ".join(must_be)}.')
             if edit:
                 if (edited := edit(row.definition)) is None: return ABExperiment.of(row) # There is nothing to change
                 row.definition,change = edited
@@ -43,7 +43,7 @@ class Registry:
     def _row(self, session:Session, experiment_id:str, lock:bool=False)->Experiment:
         if row := session.get(Experiment, experiment_id, with_for_update=lock or None): return row
         near = get_close_matches(experiment_id, list(session.scalars(select(Experiment.experiment_id))), 1)
-        raise ExperimentError(f'There is no experiment {experiment_id!r}.', f'Did you mean {near[0]!r}?' if near else 'Create it with create_experiment.')
+        raise NoExperimentError(f'There is no experiment {experiment_id!r}.', f'Did you mean {near[0]!r}?' if near else 'Create it with create_experiment.')
 
     def create_experiment(self,
         experiment_id:str, name:str='', description:str='',
@@ -58,7 +58,7 @@ class Registry:
         if unknown := set(more)-_DESIGN: raise ExperimentError(f'An experiment has no {", ".join(sorted(unknown))}.', f'Beside what is named here it may have {", ".join(sorted(_DESIGN))}.')
         definition = design(variant_configs, experiment_id, description, confidence_level, min_sample_size, **more)
         with self.db.get_session() as session:
-            if session.get(Experiment, experiment_id): raise ExperimentError(f'There is an experiment {experiment_id!r} already.', 'Take another id: an experiment is never made anew under a name that has data.')
+            if session.get(Experiment, experiment_id): raise ExperimentConflictError(f'There is an experiment {experiment_id!r} already.', 'Take another id: an experiment is never made anew under a name that has data.')
             if definition['layer']:
                 others = [r.definition for r in session.scalars(select(Experiment).where(Experiment.status!='stopped')) if r.definition['layer']==definition['layer']]
                 definition['span'] = free_span(others, definition)

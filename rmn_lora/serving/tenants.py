@@ -6,7 +6,7 @@
 __all__ = ['SCOPES', 'Access', 'Credentials', 'TenantSettings', 'Tenants']
 
 # %% ../../nbs/70_serving.tenants.ipynb #e8cbe21c
-import hashlib, hmac, re, secrets, time
+import hashlib, hmac, re, secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,10 +17,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ..errors import AccessError, CredentialError, TenantError
+from ..errors import AccessError, CredentialError, NoTenantError, TenantConflictError, TenantError
 from ..storage.access import Credential
 from ..storage.database import Database, get_db
 from ..storage.models import Tenant, now
+from ..storage.recent import Recent
 
 # %% ../../nbs/70_serving.tenants.ipynb #a367c353
 SCOPES = dict(infer='ask the models', read='see figures, experiments and adapters', record='report what came of requests', manage='change experiments, adapters and what names mean', admin='register tenants and issue keys')
@@ -50,7 +51,6 @@ _TENANT = re.compile(r'[a-z0-9][a-z0-9_-]{0,31}')
 # %% ../../nbs/70_serving.tenants.ipynb #05c27d93
 _KEY = re.compile(r'rmn_([a-z0-9]{12})_([A-Za-z0-9_-]{43})')
 _REFUSED = CredentialError('The credential is not valid.', 'Ask whoever runs this workbench for a key.')
-_BELIEVED,_REMEMBERED = 1.,10_000 # Seconds, and keys
 
 def _digest(secret:str)->str: return hashlib.sha256(secret.encode()).hexdigest()
 
@@ -62,7 +62,7 @@ class Credentials:
         jwt_audience:str='', # What a token's `aud` has to name, where it is given
     ):
         self.db,self.jwt_key,self.jwt_audience = db or get_db(),jwt_key,jwt_audience
-        self._known:dict[str,tuple[float,dict[str,Any]|None]] = {}
+        self._known = Recent(self._read)
         if jwt_key and 'PUBLIC KEY' not in jwt_key and len(jwt_key.encode())<32: raise CredentialError('The secret for tokens has fewer than 32 bytes.', 'Make one: python -c "import secrets; print(secrets.token_urlsafe(32))"')
 
     def issue(self,
@@ -83,7 +83,7 @@ class Credentials:
     def revoke(self, key_id:str)->None:
         "Refuse a key from now on. Raises `CredentialError` if there is none."
         with self.db.get_session() as session: self._row(session, key_id).revoked_at = now()
-        self._known.pop(key_id,None)
+        self._known.forget(key_id)
 
     def rotate(self,
         key_id:str,
@@ -96,7 +96,7 @@ class Credentials:
             new_id,secret = secrets.token_hex(6),secrets.token_urlsafe(32)
             session.add(Credential(key_id=new_id, digest=_digest(secret), name=old.name, tenants=old.tenants, scopes=old.scopes, expires_at=old.expires_at))
             old.revoked_at = now()+timedelta(seconds=grace)
-        self._known.pop(key_id,None)
+        self._known.forget(key_id)
         return f'rmn_{new_id}_{secret}'
 
     def keys(self)->list[dict[str,Any]]:
@@ -120,20 +120,17 @@ class Credentials:
         return self._key(*key.groups()) if key else self._token(given)
 
     def _key(self, key_id:str, secret:str)->Access:
-        row = self._looked_up(key_id)
+        row = self._known(key_id)
         if not row or not hmac.compare_digest(row['digest'],_digest(secret)) or any(at and at<=now() for at in (row['revoked_at'],row['expires_at'])): raise _REFUSED
         return row['access']
 
-    def _looked_up(self, key_id:str)->dict[str,Any]|None:
-        "What is known of a key, no older than a second; also that there is none."
-        at,row = self._known.get(key_id,(0.,None))
-        if at and time.monotonic()-at<_BELIEVED: return row
-        with self.db.get_session(readonly=True) as session:
-            c = session.get(Credential, key_id)
-            row = None if c is None else dict(digest=c.digest, revoked_at=c.revoked_at, expires_at=c.expires_at, access=Access(key_id, None if c.tenants is None else tuple(c.tenants), frozenset(c.scopes)))
-        if len(self._known)>=_REMEMBERED: self._known.clear()
-        self._known[key_id] = time.monotonic(),row
-        return row
+    def _read(self, key_id:str)->dict[str,Any]|None:
+        with self.db.get_session(readonly=True) as session: c = session.get(Credential, key_id)
+        return None if c is None else dict(digest=c.digest, revoked_at=c.revoked_at, expires_at=c.expires_at, access=Access(key_id, None if c.tenants is None else tuple(c.tenants), frozenset(c.scopes)))
+    def is_young(self, authorization:str|None)->bool:
+        "Can this header be verified without asking the database?"
+        key = _KEY.fullmatch((authorization or '').partition(' ')[2].strip())
+        return not key or self._known.is_young(key[1])
 
     def _token(self, token:str)->Access:
         "What a token says, if it is signed by whom we trust, and still holds. How it has to be signed is ours to say, not the token's."
@@ -161,7 +158,7 @@ class TenantSettings(BaseModel):
 
 def _require_tenant(session:Session, tenant_id:str)->Tenant:
     if row := session.get(Tenant, tenant_id): return row
-    raise TenantError(f'No tenant is registered as {tenant_id!r:.60}.', 'Register it first: Tenants().register(…).')
+    raise NoTenantError(f'No tenant is registered as {tenant_id!r:.60}.', 'Register it first: Tenants().register(…).')
 
 def _settings(given:Mapping[str,Any]|None)->TenantSettings:
     try: return TenantSettings.model_validate(given or {})
@@ -171,7 +168,7 @@ class Tenants:
     "The tenants of a database. Thread-safe; any number of processes may share it."
     def __init__(self, db:Database|None=None):
         self.db = db or get_db()
-        self._known:dict[str,tuple[float,TenantSettings]] = {}
+        self._known = Recent(self._read)
 
     def register(self,
         tenant_id:str, # 1 to 32 lower-case letters, digits, hyphens and underscores
@@ -186,24 +183,22 @@ class Tenants:
                 session.add(row := Tenant(tenant_id=tenant_id, name=name, settings=kept))
                 session.flush()
                 return row.to_dict()
-        except IntegrityError: raise TenantError(f'The tenant {tenant_id!r} is registered already.', 'Change its settings, or take another id.') from None
+        except IntegrityError: raise TenantConflictError(f'The tenant {tenant_id!r} is registered already.', 'Change its settings, or take another id.') from None
 
     def change(self, tenant_id:str, settings:Mapping[str,Any])->TenantSettings:
         "Give a tenant other settings. Raises `TenantError`."
         new = _settings(settings)
         with self.db.get_session() as session: _require_tenant(session, tenant_id).settings = new.model_dump(exclude_defaults=True, mode='json')
-        self._known.pop(tenant_id,None)
+        self._known.forget(tenant_id)
         return new
 
     def settings(self, tenant_id:str)->TenantSettings:
-        "A tenant's settings, no older than a second; of one that nobody registered, the defaults."
-        at,found = self._known.get(tenant_id,(0.,None))
-        if found is not None and time.monotonic()-at<_BELIEVED: return found
+        "A tenant's settings, as they were a second ago at most; of one that nobody registered, the defaults."
+        return self._known(tenant_id)
+    def _read(self, tenant_id:str)->TenantSettings:
         with self.db.get_session(readonly=True) as session: row = session.get(Tenant, tenant_id)
-        found = _settings(row.settings if row else None)
-        if len(self._known)>=_REMEMBERED: self._known.clear()
-        self._known[tenant_id] = time.monotonic(),found
-        return found
+        return _settings(row.settings if row else None)
+    def is_young(self, tenant_id:str)->bool: "Can its settings be had without asking the database?"; return self._known.is_young(tenant_id)
 
     def list(self)->list[dict[str,Any]]:
         "All tenants: tenant_id, name, settings, created_at."

@@ -23,7 +23,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from ..errors import StorageError
+from ..errors import DatabaseGoneError, StorageError
 from ..settings import load_settings, project_root
 
 # %% ../../nbs/03_storage.database.ipynb #11491b2a
@@ -79,7 +79,7 @@ class Database:
         "Turns what the driver says about a database that is gone, full or locked into a `StorageError`."
         try: yield
         except (OperationalError,InterfaceError) as e:
-            raise StorageError(f'{self}: {str(e.orig).strip().splitlines()[0]}.', 'Is it there, reachable, and is its disk not full? Nothing of this transaction was kept.') from e
+            raise DatabaseGoneError(f'{self}: {str(e.orig).strip().splitlines()[0]}.', 'Is it there, reachable, and is its disk not full? Nothing of this transaction was kept.') from e
         except DataError as e: raise StorageError(f'{self} cannot hold a value: {str(e.orig).strip().splitlines()[0]}.', 'Ids have at most 191 characters, none of them NUL. Nothing of this transaction was kept.') from e
 
     @contextmanager
@@ -96,10 +96,14 @@ class Database:
 
 _opened:WeakSet[Database] = WeakSet()
 
+def _forking()->None:
+    "Close SQLite's connections: a child would inherit what they know of their locks, and not the locks."
+    for db in list(_opened):
+        if db.dialect=='sqlite': db.engine.dispose()
 def _forked()->None:
     "In a child process: leave the parent's connections to the parent."
-    for db in _opened: db.engine.dispose(close=False)
-os.register_at_fork(after_in_child=_forked)
+    for db in list(_opened): db.engine.dispose(close=False)
+os.register_at_fork(before=_forking, after_in_child=_forked)
 
 # %% ../../nbs/03_storage.database.ipynb #959b531e
 def _alembic(connection:Connection|None=None)->Config:

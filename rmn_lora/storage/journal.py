@@ -19,7 +19,7 @@ from weakref import WeakSet
 from pydantic_core import from_json
 from sqlalchemy import update
 
-from ..errors import JournalError, StorageError
+from ..errors import JournalError, NotDurableError, StorageError
 from ..settings import project_root
 from .database import Database, get_db
 from .events import Event, Row, one_transaction, pack_event, write_rows
@@ -50,7 +50,7 @@ class Journal:
         self.failing_since:float|None = None
         self._waiting:deque[Row] = deque()
         self._failures = self._in_a_row = 0 # How often writing failed, and how often since it last went well
-        self._lock = threading.Lock()
+        self._lock,self._writing = threading.Lock(),threading.Lock()
         self._told = threading.Condition(self._lock)
         self._asked,self._hurry = threading.Event(),threading.Event()
         self._thread:threading.Thread|None = None
@@ -72,8 +72,8 @@ class Journal:
     def _make_room(self)->None:
         "Wait while the database is merely slower than what comes in; refuse what comes in while it fails."
         self._told.wait_for(lambda: self._closed or self.error or len(self._waiting)<self.limit)
-        if self._closed: raise JournalError('The journal is closed.', 'Open another with Journal().')
-        if len(self._waiting)>=self.limit: raise JournalError(f'{len(self._waiting):,} events wait for {self.db}, which takes none: {self.error}.', 'The event was not taken: send it again when the database is back.')
+        if self._closed: raise NotDurableError('The journal is closed.', 'Open another with Journal().')
+        if len(self._waiting)>=self.limit: raise NotDurableError(f'{len(self._waiting):,} events wait for {self.db}, which takes none: {self.error}.', 'The event was not taken: send it again when the database is back.')
 
     def _wake(self)->None:
         with self._lock:
@@ -91,7 +91,7 @@ class Journal:
         with self._lock:
             failures = self._failures
             self._told.wait_for(lambda: self.durable>=upto or self._failures>failures or self._closed)
-            if self.durable<upto: raise JournalError(f'Not durable yet: {self.error or "the journal was closed"}', 'It is kept, and tried again.')
+            if self.durable<upto: raise NotDurableError(f'Not durable yet: {self.error or "the journal was closed"}', 'It is kept, and tried again.')
 
     def _run(self)->None:
         "The thread: gather, write, tell; until closed."
@@ -109,8 +109,9 @@ class Journal:
         "One transaction. Says whether it was committed."
         with self._lock: rows = one_transaction(islice(self._waiting,self.rows))
         try:
-            self._introduce()
-            there = write_rows(self.db, rows)
+            with self._writing:
+                self._introduce()
+                there = write_rows(self.db, rows)
         except Exception as e:
             with self._lock:
                 self.error,self.failing_since = str(e),self.failing_since or time.time()
@@ -182,10 +183,16 @@ class Journal:
 
 _journals:WeakSet[Journal] = WeakSet()
 
+def _forking()->None:
+    "Before a fork: no journal is in the middle of a transaction."
+    _held[:] = [j for j in list(_journals) if j._writing.acquire(timeout=10)]
+def _went_on()->None:
+    for journal in _held: journal._writing.release()
 def _forked()->None:
     "In a child process: what waits is the parent's to write."
     for journal in list(_journals): journal._begin()
-os.register_at_fork(after_in_child=_forked)
+_held:list[Journal] = []
+os.register_at_fork(before=_forking, after_in_parent=_went_on, after_in_child=_forked)
 
 def _leave(journals:WeakSet[Journal]=_journals)->None:
     "At the end of the process: what was recorded is written."

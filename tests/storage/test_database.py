@@ -86,6 +86,24 @@ def test_many_processes_write_at_once(db):
     assert [p.exitcode for p in running]==[0]*4
     with db.get_session(readonly=True) as s: assert s.scalar(select(func.count()).select_from(m.Tenant))==100
 
+def _slowly(url, told, go):
+    with Database(url) as db:
+        with db.get_session() as s: s.add(m.Tenant(tenant_id='before'))
+        told.set(); go.wait(30)
+        with db.get_session() as s: s.add(m.Tenant(tenant_id='after'))
+
+def test_a_fork_beside_an_open_connection_loses_nothing(db):
+    "SQLite's own warning: a child that believes in the locks it inherited writes into a file that others have thrown away."
+    with db.get_session() as s: s.add(m.Tenant(tenant_id='parent'))    # the pool holds a connection now
+    context = multiprocessing.get_context('fork')
+    told,go = context.Event(),context.Event()
+    slow = context.Process(target=_slowly,args=(db.url,told,go)); slow.start()
+    assert told.wait(30)
+    quick = context.Process(target=_add,args=(db.url,'quick',1)); quick.start(); quick.join(30)
+    db.close(); go.set(); slow.join(30)
+    assert (slow.exitcode,quick.exitcode)==(0,0)
+    with db.get_session(readonly=True) as s: assert {'parent','before','after','quick-0'}<=set(s.scalars(select(m.Tenant.tenant_id)))
+
 def _migrate(url):
     with Database(url) as db: migrate(db)
 
