@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from . import __version__
 from .errors import PipelineError, ReportError, WorkbenchError
+from .serving.commands import keys, serve, tenants, why_command
 
 # %% ../nbs/85_cli.ipynb #72741ba1
 class Commands(typer.core.TyperGroup):
@@ -266,6 +267,12 @@ def propose(report:Annotated[Path, typer.Argument(metavar='FILE', help='A report
     typer.echo(''.join(f'Left out: {column}: {why}.\n' for column,why in found.open.items()), nl=False)
     if unsaid := found.unsaid(): typer.echo(f'Still unknown: {", ".join(unsaid)}. Say what you know when you harmonize, as --given {found.dialect.network}.{unsaid[0]}=…; what is unknown can be compared with nothing.')
     typer.echo(f'Dialect: {found.save(path)}\nNext: {shlex.join(["rmn-lora", "harmonize", str(report), "--dialect", str(path), "--out", "tables"])}')
+
+# %% ../nbs/85_cli.ipynb #495ed260
+app.command('serve')(serve)
+app.command('why')(why_command)
+app.add_typer(keys, name='keys')
+app.add_typer(tenants, name='tenants')
 
 # %% ../nbs/85_cli.ipynb #ec9e311e
 def main():

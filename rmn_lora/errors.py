@@ -7,8 +7,8 @@ __all__ = ['WorkbenchError', 'SettingsError', 'ReportError', 'UnlikeNumbersError
            'BaseModelError', 'EngineError', 'StorageError', 'JournalError', 'ExperimentError', 'SelectionError',
            'TrainingError', 'PipelineError', 'CredentialError', 'AccessError', 'TenantError', 'MissingError',
            'ConflictError', 'UnavailableError', 'NoAdapterError', 'AdapterConflictError', 'NoExperimentError',
-           'ExperimentConflictError', 'NoTenantError', 'TenantConflictError', 'NoAnswerError', 'DeadlineError',
-           'BusyError', 'DatabaseGoneError', 'NotDurableError']
+           'ExperimentConflictError', 'NoTenantError', 'TenantConflictError', 'NoKeyError', 'KeyConflictError',
+           'NoAnswerError', 'DeadlineError', 'BusyError', 'DatabaseGoneError', 'NotDurableError']
 
 # %% ../nbs/00_errors.ipynb #2e43dd3f
 class WorkbenchError(Exception):
@@ -51,6 +51,8 @@ class NoExperimentError(ExperimentError, MissingError): "No experiment, or no im
 class ExperimentConflictError(ExperimentError, ConflictError): "An experiment is not in a state to be changed as asked."
 class NoTenantError(TenantError, MissingError): "No tenant is registered as asked for."
 class TenantConflictError(TenantError, ConflictError): "A tenant is registered already."
+class NoKeyError(CredentialError, MissingError): "No key was issued under this id."
+class KeyConflictError(CredentialError, ConflictError): "A key was revoked or replaced, or has expired."
 class NoAnswerError(MissingError): "No answer was kept under this id, or no longer."
 class DeadlineError(EngineError): "An answer was not there in time."
 class BusyError(EngineError, UnavailableError): "The engine takes no more requests for now."

@@ -96,14 +96,15 @@ class AdapterManager:
         old, new = self.resolve(name), self.resolve(version)
         if version == new.version: new = next((v for v in self.store.copies(version) if v.id == old.id), new) # the same content may have two ids
         if old.kind != new.kind: raise AdapterError(f'{name!r} is an adapter of the kind {old.kind}, and {new.id!r} of the kind {new.kind}.', f'Choose an adapter of the kind {old.kind}.')
-        if not force and (others := self._unproven(old.version, new.version)): raise AdapterError(
+        if not force and (others := self._unproven(name, old.version, new.version)): raise AdapterError(
             f'{", ".join(map(repr, others))} stood on {old.id!r} {old.version[:19]}… in training, and was not measured on {new.version[:19]}….', 'Evaluate the new stack first, or give force=True.')
         return old, new
 
-    def _unproven(self, old, new):
-        "The adapters that were trained with `old`, and never evaluated with `new`."
+    def _unproven(self, name, old, new):
+        "The adapters that were trained with `old`, and never evaluated with `new`; of a name with a dot, which is one tenant's, only that tenant's."
         seen = [{a['version'] for a in r['adapters']} for r in self.store.evaluations().values()]
-        return sorted({v.id for v in self.store.dependents(old) if not any({v.version, new} <= s for s in seen)})
+        own = name.partition('.')[0] if '.' in name else ''
+        return sorted({v.id for v in self.store.dependents(old) if v.id.startswith(f'{own}.' if own else '') and not any({v.version, new} <= s for s in seen)})
 
     def move(self, name:str, version:AdapterVersion)->AdapterVersion: # What the name means now
         "Let a name mean another version, as `may_move` allowed."

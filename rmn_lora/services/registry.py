@@ -42,7 +42,8 @@ class Registry:
 
     def _row(self, session:Session, experiment_id:str, lock:bool=False)->Experiment:
         if row := session.get(Experiment, experiment_id, with_for_update=lock or None): return row
-        near = get_close_matches(experiment_id, list(session.scalars(select(Experiment.experiment_id))), 1)
+        beside = [i for i in session.scalars(select(Experiment.experiment_id)) if i.rpartition('/')[0]==experiment_id.rpartition('/')[0]] # A server puts a tenant's name before a slash
+        near = get_close_matches(experiment_id, beside, 1)
         raise NoExperimentError(f'There is no experiment {experiment_id!r}.', f'Did you mean {near[0]!r}?' if near else 'Create it with create_experiment.')
 
     def create_experiment(self,

@@ -134,7 +134,7 @@ class SignedIn:
         self.app,self.public = app,frozenset(public)
 
     async def __call__(self, scope:Scope, receive:Receive, send:Send)->None:
-        if scope['type']=='http' and scope['path'] not in self.public and scope['method']!='OPTIONS':
+        if scope['type']=='http' and scope['path'] not in self.public and not scope['path'].startswith('/docs/assets/'):
             asking = asking_of(scope)
             if asking.refused or not asking.access:
                 await send_problem(problem_of(asking.refused or CredentialError('No credential was given.', 'Send the header Authorization: Bearer KEY.')), send, asking.id)
@@ -148,7 +148,7 @@ class RateLimitMiddleware:
         calls:int=100,
         period:float=60, # Seconds
         limiter:Limiter|None=None, # By default this process counts
-        limits_of:Callable[[Asking,str],tuple[int,float,str]|None]|None=None, # (request, path) → calls, seconds, and what is counted apart
+        limits_of:Callable[[Asking,str],Awaitable[tuple[int,float,str]|None]]|None=None, # (request, path) → calls, seconds, and what is counted apart
         unlimited:Collection[str]=('/health',),
     ):
         self.app,self.default,self.limiter,self.limits_of,self.unlimited = app,(calls,period,''),limiter or SlidingWindow(),limits_of,frozenset(unlimited)
@@ -159,7 +159,7 @@ class RateLimitMiddleware:
             await self.app(scope,receive,send)
             return
         asking = asking_of(scope)
-        calls,period,apart = (self.limits_of(asking,scope['path']) if self.limits_of else None) or self.default
+        calls,period,apart = (await self.limits_of(asking,scope['path']) if self.limits_of else None) or self.default
         who = f'{asking.access.who}/{asking.tenant if asking.access.tenants is None and asking.access is not LOCAL else ""}/{apart}' if asking.access and asking.access is not LOCAL else f'address/{asking.client}/{apart}'
         taken = await asyncio.to_thread(self.limiter.take,who,calls,period) if self._takes_time else self.limiter.take(who,calls,period)
         headers = [(k.lower().encode(),v.encode()) for k,v in taken.headers.items() if k!='Retry-After']

@@ -8,7 +8,6 @@ __all__ = ['Routed', 'Router']
 # %% ../../nbs/72c_serving.routing.ipynb #54753091
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from ..adapters.composed import ComposedModel
 from ..adapters.compositor import RealtimeCompositor

@@ -9,7 +9,7 @@ __all__ = ['MultiTenantRuntime']
 import asyncio, logging, time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import PathLike
 from typing import Any
 
@@ -70,8 +70,11 @@ class MultiTenantRuntime:
         self.experiments = ABTestingFramework(journal=self.journal, compositor=self.compositor) if enable_ab_testing else None
         self.router,self.receipts,self.swaps = Router(self.compositor,self.experiments),Receipts(self.journal),enable_realtime_composition
         self.responses = responses or ResponseCache(self.settings.serving.cache_seconds, self.settings.serving.cache_answers)
-        self.draining,self.began = False,time.time()
+        self.started = self.draining = False
+        self.began = time.time()
         self._pool,self._under_way = ThreadPoolExecutor(8,'serving'),set[Request]()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._waiting:list[tuple[int,asyncio.AbstractEventLoop,asyncio.Future[bool]]] = []
         self.journal.follow(self._followed)
 
@@ -117,7 +120,7 @@ class MultiTenantRuntime:
     @contextmanager
     def _counted(self, routed:Routed, request:Request)->Iterator[None]:
         "While it is under way; if whoever asked is gone, it ends."
-        self._under_way.add(request)
+        self._under_way.add(request); self._idle.clear()
         try: yield
         except Exception as e:
             self._failed(routed, e)
@@ -125,6 +128,7 @@ class MultiTenantRuntime:
         finally:
             request.cancel()
             self._under_way.discard(request)
+            if not self._under_way: self._idle.set()
 
     async def _answered(self, routed:Routed, g:Generation, who:str, request_id:str)->Answer:
         "What whoever asked gets, after it is on record."
@@ -148,7 +152,7 @@ class MultiTenantRuntime:
     def answer_of(self, r:Receipt, text:str, recorded:bool=True)->Answer:
         "An answer, from its receipt and its text."
         return Answer(id=r.id, text=text, tool_call=_tool_call(text), finish=r.finish, composition=composition_out(r.composition,self.island(r.tenant).short), variants={e.removeprefix(f'{r.tenant}/'): v for e,v in r.variants.items()},
-            unmatched=r.unmatched, tokens=r.tokens, uncertainty=r.uncertainty and UncertaintyOut(**r.uncertainty), timings_ms=r.timings_ms, recorded=recorded)
+            unmatched=r.unmatched, tokens=r.tokens, uncertainty=UncertaintyOut(**r.uncertainty) if r.uncertainty else None, timings_ms=r.timings_ms, recorded=recorded)
 
     # --- what is written down
 
@@ -226,6 +230,7 @@ class MultiTenantRuntime:
     def start(self)->None:
         "Load the base model, and let the engine say one token, so that the first request does not wait for it."
         self.compositor.submit(None, 'ready?', max_new_tokens=1).result(600)
+        self.started = True
 
     def tidy(self)->int:
         "Let go of texts and receipts that were kept long enough. How many events went."
@@ -234,10 +239,10 @@ class MultiTenantRuntime:
 
     async def drain(self, seconds:float)->None:
         "Take no more, let what is under way end, and cut off what has not ended in time: whoever asked is told to ask elsewhere."
-        self.draining,until = True,time.monotonic()+seconds
-        while self._under_way and time.monotonic()<until: await asyncio.sleep(.02)
+        self.draining = True
+        with suppress(TimeoutError): await asyncio.wait_for(self._idle.wait(), seconds)
         for r in list(self._under_way): r.cancel()
-        while self._under_way and time.monotonic()<until+2: await asyncio.sleep(.02)
+        with suppress(TimeoutError): await asyncio.wait_for(self._idle.wait(), 2)
 
     def close(self)->None:
         "Stop, and write what waits."

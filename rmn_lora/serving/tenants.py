@@ -17,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ..errors import AccessError, CredentialError, NoTenantError, TenantConflictError, TenantError
+from ..errors import AccessError, CredentialError, KeyConflictError, NoKeyError, NoTenantError, TenantConflictError, TenantError
 from ..storage.access import Credential
 from ..storage.database import Database, get_db
 from ..storage.models import Tenant, now
@@ -92,7 +92,7 @@ class Credentials:
         "A new key that may do what the old one might; the old one ends."
         with self.db.get_session() as session:
             old = self._row(session, key_id)
-            if old.revoked_at or (old.expires_at and old.expires_at<=now()): raise CredentialError(f'The key {key_id} was revoked or replaced, or has expired.', 'Issue a new one.')
+            if old.revoked_at or (old.expires_at and old.expires_at<=now()): raise KeyConflictError(f'The key {key_id} was revoked or replaced, or has expired.', 'Issue a new one.')
             new_id,secret = secrets.token_hex(6),secrets.token_urlsafe(32)
             session.add(Credential(key_id=new_id, digest=_digest(secret), name=old.name, tenants=old.tenants, scopes=old.scopes, expires_at=old.expires_at))
             old.revoked_at = now()+timedelta(seconds=grace)
@@ -105,7 +105,7 @@ class Credentials:
 
     def _row(self, session:Session, key_id:str)->Credential:
         if row := session.get(Credential, key_id): return row
-        raise CredentialError(f'There is no key {key_id!r:.40}.', 'keys() lists them.')
+        raise NoKeyError(f'There is no key {key_id!r:.40}.', 'keys() lists them.')
 
     # --- a request's credential
 
