@@ -2054,6 +2054,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                'rmn_lora/serving/limits.py')},
             'rmn_lora.serving.middleware': { 'rmn_lora.serving.middleware.Asking': ( 'serving.middleware.html#asking',
                                                                                      'rmn_lora/serving/middleware.py'),
+                                             'rmn_lora.serving.middleware.Asking.own': ( 'serving.middleware.html#asking.own',
+                                                                                         'rmn_lora/serving/middleware.py'),
                                              'rmn_lora.serving.middleware.BodyLimit': ( 'serving.middleware.html#bodylimit',
                                                                                         'rmn_lora/serving/middleware.py'),
                                              'rmn_lora.serving.middleware.BodyLimit.__call__': ( 'serving.middleware.html#bodylimit.__call__',

@@ -58,14 +58,13 @@ def questions(runtime:MultiTenantRuntime)->Callable[[Scope,bytes],Awaitable[Ques
 
     async def question(scope:Scope, body:bytes)->Question|None:
         asking = asking_of(scope)
-        if not asking.access or not asking.tenant or 'infer' not in asking.access.scopes or header(scope,b'idempotency-key'): return None
+        if not asking.access or not (tenant := asking.own) or 'infer' not in asking.access.scopes or header(scope,b'idempotency-key'): return None
         asked = parsed(scope['path'],body)
         if asked is None or asked.stream or asked.temperature or runtime.draining: return None
-        if runtime.router.is_young(asking.tenant): routed = runtime.router.route(asked, asking.tenant)
-        else: routed = await runtime.apart(runtime.router.route, asked, asking.tenant)
+        routed = runtime.router.route(asked,tenant) if runtime.router.is_young(tenant) else await runtime.apart(runtime.router.route,asked,tenant)
         asking.routed = routed
         key = runtime.router.kept_under(routed, scope['path'])
-        return key and Question(key, asking.tenant, routed.model.composition.identity if routed.model else '', (lambda: runtime.seen_again(routed)) if routed.variants else None)
+        return key and Question(key, tenant, routed.model.composition.identity if routed.model else '', (lambda: runtime.seen_again(routed)) if routed.variants else None)
     return question
 
 # %% ../../nbs/74f_serving.api.ipynb #e6a24e42

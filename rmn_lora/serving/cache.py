@@ -39,7 +39,7 @@ class CacheMiddleware:
         question:Callable[[Scope,bytes],Awaitable[Question|None]]=same_request,
         paths:Collection[str]|None=None, # None: all
     ):
-        self.app,self.responses,self.question,self.paths = app,responses or ResponseCache(ttl,max_size),question,None if paths is None else frozenset(paths)
+        self.app,self.responses,self.question,self.paths = app,ResponseCache(ttl,max_size) if responses is None else responses,question,None if paths is None else frozenset(paths)
         self._takes_time = not isinstance(self.responses,ResponseCache)
 
     async def __call__(self, scope:Scope, receive:Receive, send:Send)->None:

@@ -45,7 +45,7 @@ def access_of(request:Request)->Access: # Raises `AccessError`
 
 def tenant_of(request:Request)->str: # Raises `AccessError`
     "For whom a request is."
-    return asking_of(request.scope).tenant or access_of(request).tenant()
+    return asking_of(request.scope).own or access_of(request).tenant()
 
 def tenant_or_all(request:Request)->str|None: # Raises `AccessError`
     "For whom a request is; None for those who run the server, unless they say for whom they ask."

@@ -40,6 +40,11 @@ class Asking:
     route:str='' # Where no router has said it
     routed:Any=None # What the cache has found out for the route
 
+    @property
+    def own(self)->str|None:
+        "For whom it asks: without keys, and without a word, for `default`."
+        return self.tenant or ('default' if self.access is LOCAL else None)
+
 def asking_of(scope:Scope)->Asking:
     "What is known of the request of a scope."
     if 'rmn' not in scope: scope['rmn'] = Asking(_id(scope), (scope.get('client') or ('',))[0])
@@ -119,7 +124,6 @@ class CredentialMiddleware:
             try:
                 asking.access = LOCAL if self.insecure else await self._access(given.decode('latin-1') if given else None)
                 if tenant is not None: asking.tenant = asking.access.tenant(tenant.decode('latin-1'))
-                elif self.insecure: asking.tenant = 'default'
                 elif asking.access.tenants and len(asking.access.tenants)==1: asking.tenant = asking.access.tenants[0]
             except WorkbenchError as e: asking.refused = e
         await self.app(scope,receive,send)

@@ -69,7 +69,7 @@ class MultiTenantRuntime:
         self.analytics = AdapterAnalytics(journal=self.journal) if enable_analytics else None
         self.experiments = ABTestingFramework(journal=self.journal, compositor=self.compositor) if enable_ab_testing else None
         self.router,self.receipts,self.swaps = Router(self.compositor,self.experiments),Receipts(self.journal),enable_realtime_composition
-        self.responses = responses or ResponseCache(self.settings.serving.cache_seconds, self.settings.serving.cache_answers)
+        self.responses = ResponseCache(self.settings.serving.cache_seconds, self.settings.serving.cache_answers) if responses is None else responses
         self.started = self.draining = False
         self.began = time.time()
         self._pool,self._under_way = ThreadPoolExecutor(8,'serving'),set[Request]()

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given, strategies as st
 
-from rmn_lora.errors import AccessError, CredentialError, TenantError
+from rmn_lora.errors import AccessError, CredentialError, DatabaseGoneError, TenantError
 from rmn_lora.serving.tenants import SCOPES, Access, Credentials, Tenants
 from rmn_lora.storage.access import Credential
 
@@ -45,13 +45,25 @@ def test_all_that_is_refused_is_refused_alike(keys):
     assert len({refused(keys,g) for g in (f'Bearer {revoked}',f'Bearer {expired}',f'Bearer {head}{"A" if tail!="A" else "B"}','Bearer rmn_'+'0'*12+'_'+'A'*43,f'Basic {good}','Bearer x.y.z',f'Bearer {good} {good}')})==1
     assert refused(keys,None)==refused(keys,'')==refused(keys,'Bearer ') and keys.verify(f'bearer  {good}')
 
-def test_a_revoked_key_is_refused_by_every_process(keys, db, monkeypatch):
+def test_a_revoked_key_is_refused_by_every_process(keys, db):
     other,key = Credentials(db),keys.issue(['acme'])
     other.verify(f'Bearer {key}'); keys.revoke(key.split('_')[1])
     refused(keys,f'Bearer {key}')
-    began = time.monotonic()
-    monkeypatch.setattr('rmn_lora.serving.tenants.time.monotonic',lambda: began+1.01)
+    other._known.clock = lambda: time.monotonic()+1.01
     refused(other,f'Bearer {key}')
+
+def test_while_the_database_is_gone_a_known_key_works_and_an_unknown_one_does_not(sqlite, monkeypatch):
+    Tenants(sqlite).register('acme')
+    keys = Credentials(sqlite)
+    known,unseen = keys.issue(['acme']),keys.issue(['acme'])
+    keys.verify(f'Bearer {known}')
+    def gone(*_, **__): raise DatabaseGoneError('It is gone.')
+    monkeypatch.setattr(sqlite,'get_session',gone)
+    keys._known.clock = lambda: time.monotonic()+300
+    assert keys.verify(f'Bearer {known}').tenants==('acme',)
+    with pytest.raises(DatabaseGoneError): keys.verify(f'Bearer {unseen}')
+    keys._known.clock = lambda: time.monotonic()+700
+    with pytest.raises(DatabaseGoneError): keys.verify(f'Bearer {known}')
 
 def test_rotation_hands_on_what_a_key_may_and_ends_it(keys):
     old = keys.issue(['birch'],['read','manage'],name='ops')
@@ -74,10 +86,10 @@ def test_no_key_for_a_tenant_that_nobody_registered(keys):
     with pytest.raises(TenantError): keys.issue(['cedar'])
     assert keys.keys()==[]
 
-def test_what_is_remembered_is_bounded(keys, monkeypatch):
-    monkeypatch.setattr('rmn_lora.serving.tenants._REMEMBERED',5)
+def test_what_is_remembered_is_bounded(keys):
+    keys._known.remembered = 5
     for i in range(20): refused(keys,f'Bearer rmn_{i:012d}_{"A"*43}')
-    assert len(keys._known)<=5
+    assert len(keys._known._known)<=5
 
 @given(st.text(max_size=120))
 def test_no_header_brings_more_than_a_refusal(given): # Nothing is looked up for what has not the form of a key
