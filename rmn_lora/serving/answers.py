@@ -29,6 +29,8 @@ answers = APIRouter(tags=['answers'])
 Key = Annotated[str|None, Header(alias='Idempotency-Key', min_length=1, max_length=191, description='Requests under one key are answered once.')]
 AnswerId = Annotated[str, Path(min_length=1, max_length=100, pattern=r'^[A-Za-z0-9_-]+$', examples=['ans-0123456789abcdef0123456789abcdef'])]
 
+_EVENT = {'type': 'object', 'properties': {'event': {'type': 'string'}, 'data': {'type': 'string', 'description': 'JSON.'}}}
+
 async def _gone(request:Request)->None:
     while (await request.receive())['type']!='http.disconnect': pass
 
@@ -66,7 +68,7 @@ async def _first(pieces:AsyncIterator[Any])->AsyncIterator[Any]:
         async for p in pieces: yield p
     return all_of_them()
 
-@answers.post('/inference', response_model=Answer, dependencies=[needs('infer')], responses={200: {'content': {'text/event-stream': {'schema': {'type': 'string', 'description': 'With stream: events piece ({"text": …}), then answer (the whole record), or problem.'}}}}})
+@answers.post('/inference', response_model=Answer, dependencies=[needs('infer')], responses={200: {'content': {'text/event-stream': {'schema': _EVENT|{'description': 'With stream: events piece ({"text": …}), then answer (the whole record), or problem.'}}}}})
 async def inference(request:Request, asked:InferenceRequest, key:Key=None)->Response:
     "Answer a question with the adapters that it names, or that there are for what it is about."
     asking,tenant = asking_of(request.scope),tenant_of(request)
@@ -121,7 +123,7 @@ def completion_of(a:Answer, model:str)->dict[str,Any]:
     "An answer as OpenAI's client expects it; `rmn` holds what else there is."
     return dict(id=a.id, object='chat.completion', created=int(time.time()), model=model, choices=[dict(index=0, message=dict(role='assistant', content=a.text, refusal=None), logprobs=None, finish_reason=a.finish)], usage=_usage(a), system_fingerprint=a.composition.identity or a.composition.base, rmn=a.model_dump(exclude={'id','text'}))
 
-@answers.post('/v1/chat/completions', dependencies=[needs('infer')], responses={200: {'description': 'A chat.completion; with stream chat.completion.chunk events.', 'content': {'text/event-stream': {'schema': {'type': 'string'}}}}})
+@answers.post('/v1/chat/completions', dependencies=[needs('infer')], responses={200: {'description': 'A chat.completion; with stream chat.completion.chunk events.', 'content': {'text/event-stream': {'schema': _EVENT}}}})
 async def chat_completions(request:Request, chat:ChatRequest, key:Key=None)->dict[str,Any]:
     "Answer as OpenAI's chat completions do."
     if chat.logprobs: raise EngineError('Log-probabilities were asked for.', 'They are in the receipt: GET /answers/{id}/why.')

@@ -29,16 +29,17 @@ def serve(
 
     Example: rmn-lora serve --insecure-local
     """
-    from rmn_lora.serving.api import create_app
-    from rmn_lora.serving.middleware import access_logger
-    from rmn_lora.serving.server import add_platform_adapters, banner, serve as run
     from rmn_lora.settings import load_settings
     settings = load_settings()
     host,port = host or settings.serving.host,settings.serving.port if port is None else port
     if insecure_local and host not in _LOOPBACK: raise SettingsError(f'--insecure-local was given, and the server would listen on {host}.', 'Without keys it listens on this machine only: --host 127.0.0.1. Or issue keys, and leave --insecure-local out.')
+    from rmn_lora.serving.api import create_app
+    from rmn_lora.serving.middleware import access_logger
+    from rmn_lora.serving.server import add_platform_adapters, banner, listen, serve as run
+    listening = listen(host, port)
     app = create_app(base_model, adapters_dir, device, insecure=insecure_local, settings=settings, logger=None if quiet else access_logger())
     add_platform_adapters(app.state.server.runtime)
-    run(app, settings, host, port, lambda at: typer.echo(banner(app,host,at), err=True))
+    run(app, settings, listening, lambda at: typer.echo(banner(app,host,at), err=True))
 
 # %% ../../nbs/77_serving.commands.ipynb #479a36ce
 keys = typer.Typer(no_args_is_help=True, help='Issue keys to the server, and take them back.\n\nExample: rmn-lora keys issue --tenant acme')

@@ -99,7 +99,7 @@ class ExperimentIn(BaseModel):
     variants:list[VariantIn] = Field(min_length=2, max_length=20)
     confidence_level:float = Field(.95, gt=0, lt=1)
     min_sample_size:int = Field(100, ge=1, le=10**9)
-    detect:tuple[float,float] = Field((.80,.85), description='Success rates whose difference is worth finding.')
+    detect:list[float] = Field([.80,.85], min_length=2, max_length=2, description='Success rates whose difference is worth finding.')
     planned:int|None = Field(None, ge=1, le=10**12)
     strategy:Literal['hash','weighted','random'] = 'hash'
     targeting:dict[Short,list[str|int|float|bool]] = Field({}, max_length=20)

@@ -22,7 +22,6 @@ from .guards import access_of, needs, server_of
 from .inference import Short, Text
 from .middleware import asking_of
 from .runtime import MultiTenantRuntime
-from .tenants import TenantSettings
 from ..storage.database import health as database_health
 
 # %% ../../nbs/74e_serving.operations.ipynb #54837b58
@@ -78,7 +77,7 @@ def metrics(request:Request)->Response:
 class SettingsIn(BaseModel):
     "What may differ from tenant to tenant."
     model_config = ConfigDict(extra='forbid', json_schema_extra=dict(examples=[dict(limits={'/inference': [20,60]}, keep_days=7)]))
-    limits:dict[Annotated[str,Field(min_length=1,max_length=200)],tuple[int,float]] = Field({}, max_length=100, description='Route → calls and seconds; "*" is every route that is not named.')
+    limits:dict[Annotated[str,Field(min_length=1,max_length=200)],Annotated[list[float],Field(min_length=2,max_length=2)]] = Field({}, max_length=100, description='Route → calls and seconds; "*" is every route that is not named.')
     keep_days:float|None = Field(None, ge=0, le=36_500, description='Days for which prompts and answers are kept; 0 not at all.')
 
 class TenantIn(BaseModel):
@@ -114,9 +113,9 @@ def tenants(request:Request)->list[dict[str,Any]]:
     return server_of(request).runtime.tenants.list()
 
 @operations.put('/tenants/{tenant_id}/settings', tags=['tenants'], dependencies=[needs('admin',operator=True)])
-def tenant_settings(request:Request, tenant_id:TenantId, new:SettingsIn)->TenantSettings:
+def tenant_settings(request:Request, tenant_id:TenantId, new:SettingsIn)->dict[str,Any]:
     "Give a tenant other settings."
-    return server_of(request).runtime.tenants.change(tenant_id, new.model_dump(exclude_unset=True))
+    return server_of(request).runtime.tenants.change(tenant_id, new.model_dump(exclude_unset=True)).model_dump()
 
 @operations.post('/keys', tags=['tenants'], dependencies=[needs('admin',operator=True)])
 def issue(request:Request, new:KeyIn)->dict[str,str]:

@@ -81,8 +81,8 @@ class Router:
         routed:Routed,
         form:str='', # In which the answer is given, where there are several
     )->str|None: # None: it has to be made anew
-        "What an answer may be kept under: not one that is drawn, or streamed, or whose outcome is reported under its own id."
+        "What an answer may be kept under: all that it is made of, and all that it says. Not one that is drawn, or streamed, or whose outcome is reported under its own id."
         asked = routed.asked
         if asked.stream or routed.later or not is_certain(asked.drawn): return None
         identity = routed.model.composition.identity if routed.model else ''
-        return response_key(routed.tenant, self.manager.base.digest, identity, asked.drawn|dict(deadline=asked.deadline), [form,*asked.prompt])
+        return response_key(routed.tenant, self.manager.base.digest, identity, asked.drawn|dict(deadline=asked.deadline), [form,asked.adapters,routed.unmatched,sorted(routed.variants.items()),*asked.prompt])

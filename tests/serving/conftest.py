@@ -66,7 +66,10 @@ class Apart:
         environ = {k: v for k,v in os.environ.items() if not k.startswith('RMN_')}|dict(RMN_ROOT=str(folder), RMN_STORAGE_URL=database or f'sqlite:///{folder}/server.db', HF_HUB_OFFLINE='1', OMP_NUM_THREADS='1')|{f'RMN_SERVING_{k.upper()}': str(v) for k,v in settings.items()}
         self.log = open(folder/'log','ab')
         self.process = subprocess.Popen([sys.executable,'-m','rmn_lora.serving','--port','0',*(options or ('--insecure-local',))], env=environ, cwd=folder, stdout=self.log, stderr=self.log)
-        self.url = self._url()
+        try: self.url = self._url()
+        except BaseException:
+            self.process.kill(); self.process.wait(); self.log.close()
+            raise
         self.client = httpx.Client(base_url=self.url, timeout=60)
 
     def _url(self):
@@ -84,20 +87,24 @@ class Apart:
         return self.client.post('/inference', headers=headers or {}, json=dict(messages=[dict(role='user',content=text)],adapters=['task_tools'],max_new_tokens=6)|more)
     def stop(self, how=signal.SIGTERM, seconds=40):
         (self.folder/'starts').write_text(str(self.starts()+1))
-        self.client.close()
         if self.process.poll() is None: self.process.send_signal(how)
         try: return self.process.wait(seconds)
         finally:
             self.process.kill()
             self.log.close()
 
-@pytest.fixture
-def apart(tmp_path):
+@pytest.fixture(scope='module')
+def launch():
     "Starts servers in processes of their own, and sees to it that they end."
     begun = []
-    def start(*options, folder=tmp_path/'server', **more):
+    def start(*options, folder, **more):
         begun.append(Apart(folder,*options,**more))
         return begun[-1]
     yield start
     for a in begun:
-        if a.process.poll() is None: a.process.kill(); a.process.wait()
+        a.process.kill(); a.process.wait(); a.log.close(); a.client.close()
+
+@pytest.fixture
+def apart(launch, tmp_path):
+    "The same, in a folder of the test's own."
+    return lambda *options, folder=tmp_path/'server', **more: launch(*options, folder=folder, **more)
