@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PLAIN_TEMPLATE', 'base_digest', 'find_checkpoint', 'verify_checksums', 'stop_tokens', 'linear_shapes',
-           'keep_unpacked', 'detach', 'stacked', 'Base', 'load_base']
+           'keep_unpacked', 'detach', 'stacked', 'Base', 'load_base', 'gpus']
 
 # %% ../../nbs/30b_adapters.base.ipynb #3995f77f
 import hashlib,math,re,warnings
@@ -249,3 +249,9 @@ def load_base(
     if dtype=='nf4': keep_unpacked(model)
     else: model.to(device)
     return Base(model, tokenizer, str(path_or_id), base_digest(folder), dtype, linear_shapes(model), stop_tokens(model, tokenizer))
+
+# %% ../../nbs/30b_adapters.base.ipynb #b51c81e3
+def gpus()->list[dict[str, Any]]:
+    "The graphics processors that there are: name, free_mb, total_mb."
+    if not torch.cuda.is_available(): return []
+    return [dict(name=torch.cuda.get_device_name(i), **dict(zip(('free_mb','total_mb'), (b>>20 for b in torch.cuda.mem_get_info(i))))) for i in range(torch.cuda.device_count())]

@@ -78,7 +78,7 @@ class RealtimeCompositor:
         return {**composition.record, **distance, 'untested': not self.manager.store.evaluated(composition.identity)}
 
     def compose_sync(self,
-        adapter_ids:Sequence[str], # Names, or versions ('sha256:…')
+        adapter_ids:Sequence[str|AdapterVersion], # Names, or versions ('sha256:…')
         composition_strategy:str='sequential', # One of `STRATEGIES`
         **options:Any, # weights, rank, density, seed, as `compose` takes them
     )->ComposedModel: # Ready to answer; raises `AdapterError`, `BaseModelError`
@@ -109,7 +109,7 @@ class RealtimeCompositor:
             return self._known[key]
 
     def compose_async(self,
-        adapter_ids:Sequence[str],
+        adapter_ids:Sequence[str|AdapterVersion],
         composition_strategy:str='sequential',
         priority:float=0, # The highest goes first
         callback:Callable[[str, Any], Any]|None=None, # Called with the request's id and the model, or with the id and the error
@@ -122,7 +122,7 @@ class RealtimeCompositor:
         "Take back a request that waits; it is not called back."
         return self._worker.cancel(request_id)
 
-    def prefetch(self, adapter_ids:Sequence[str], composition_strategy:str='sequential', **options:Any)->str: # The request's id; raises `AdapterError` for a name that nobody knows
+    def prefetch(self, adapter_ids:Sequence[str|AdapterVersion], composition_strategy:str='sequential', **options:Any)->str: # The request's id; raises `AdapterError` for a name that nobody knows
         "Bring a composition in before anybody asks, when nothing else is waiting."
         self.model(adapter_ids, composition_strategy, **options)
         return self.compose_async(adapter_ids, composition_strategy, -1, **options)

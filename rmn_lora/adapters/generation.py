@@ -6,6 +6,7 @@
 __all__ = ['Generation', 'forced', 'likelihoods']
 
 # %% ../../nbs/34c_adapters.generation.ipynb #bffcf8e7
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 import torch
@@ -28,6 +29,12 @@ class Generation:
     logits:torch.Tensor|None = field(default=None, repr=False) # (tokens, vocabulary) float32, on the processor, if they were asked for
 
     def __str__(self)->str: return self.text
+
+    @classmethod
+    def read(cls, text:str, tokens:Sequence[int], logprobs:Sequence[float], identity:dict, finish:str, prompt:Sequence[int])->'Generation':
+        "An answer that was written down, with what is needed to verify it; how undecided the model was is not."
+        unknown = torch.full((len(tokens),), math.nan)
+        return cls(text, list(tokens), torch.tensor(logprobs, dtype=torch.float32), unknown, unknown, identity, finish, list(prompt))
 
 # %% ../../nbs/34c_adapters.generation.ipynb #f233c07a
 @torch.inference_mode()

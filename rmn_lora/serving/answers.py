@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Header, Path, Request
 from fastapi.responses import Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 
@@ -96,11 +96,11 @@ class ChatRequest(BaseModel):
     model_config = ConfigDict(extra='forbid', json_schema_extra=dict(examples=[dict(model='task_tools', messages=[dict(role='user', content='Call a tool\nspend=12.50\nobjective=pause')])]))
     model:str = Field(min_length=1, max_length=1000, description='Adapters, joined by +, as in retailer_amazon+task_tools; base for the base model alone.')
     messages:list[ChatMessage] = Field(min_length=1, max_length=200)
-    max_tokens:int|None = Field(None, ge=1, le=32_768)
-    max_completion_tokens:int|None = Field(None, ge=1, le=32_768)
-    temperature:float|None = Field(0., ge=0, le=1000, description='0 by default: the likeliest answer.')
-    top_p:float|None = Field(1., gt=0, le=1)
-    seed:int|None = Field(0, ge=0, lt=2**63)
+    max_tokens:int|None = Field(default=None, ge=1, le=32_768)
+    max_completion_tokens:int|None = Field(default=None, ge=1, le=32_768)
+    temperature:float|None = Field(default=0., ge=0, le=1000, description='0 by default: the likeliest answer.')
+    top_p:float|None = Field(default=1., gt=0, le=1)
+    seed:int|None = Field(default=0, ge=0, lt=2**63)
     stop:Annotated[str,Field(min_length=1,max_length=100)]|list[Annotated[str,Field(min_length=1,max_length=100)]]|None = None
     stream:bool|None = False
     stream_options:dict[str,Any]|None = None
@@ -110,12 +110,18 @@ class ChatRequest(BaseModel):
     metadata:dict[str,Any]|None = None
     store:bool|None = None
 
+    _asked:InferenceRequest = PrivateAttr()
+
     @property
-    def asked(self)->InferenceRequest:
-        "The same as our own."
-        given = {k: v for k,v in dict(max_new_tokens=self.max_completion_tokens or self.max_tokens, temperature=self.temperature, top_p=self.top_p, seed=self.seed, user_id=self.user).items() if v is not None}
+    def asked(self)->InferenceRequest: "The same as our own."; return self._asked
+
+    @model_validator(mode='after')
+    def _as_our_own(self)->'ChatRequest':
+        given:dict[str,Any] = {k: v for k,v in dict(max_new_tokens=self.max_completion_tokens or self.max_tokens, temperature=self.temperature, top_p=self.top_p, seed=self.seed, user_id=self.user).items() if v is not None}
         stop = [self.stop] if isinstance(self.stop,str) else self.stop or []
-        return InferenceRequest(messages=[m.message for m in self.messages], adapters=[] if self.model=='base' else [n.strip() for n in self.model.split('+')], stop=stop, stream=bool(self.stream), **given)
+        try: self._asked = InferenceRequest(messages=[m.message for m in self.messages], adapters=[] if self.model=='base' else [n.strip() for n in self.model.split('+')], stop=stop, stream=bool(self.stream), **given)
+        except ValidationError as e: raise ValueError('; '.join(f'{".".join(map(str,x["loc"]))}: {x["msg"]}' for x in e.errors()[:3])) from None
+        return self
 
 def _usage(a:Answer)->dict[str,int]: return dict(prompt_tokens=a.tokens['prompt'], completion_tokens=a.tokens['answer'], total_tokens=sum(a.tokens.values()))
 
@@ -173,7 +179,7 @@ def queue(request:Request, answer_id:AnswerId)->dict[str,bool]:
 class Pinned(BaseModel):
     "What an answer should have said."
     model_config = ConfigDict(extra='forbid', json_schema_extra=dict(examples=[dict(expected='{"tool":"pause","args":{}}')]))
-    expected:Text|None = Field(None, max_length=200_000, description='Null: what it said was right.')
+    expected:Text|None = Field(default=None, max_length=200_000, description='Null: what it said was right.')
 
 @answers.post('/answers/{answer_id}/pin', dependencies=[needs('record')])
 def pin_it(request:Request, answer_id:AnswerId, said:Annotated[Pinned,Body()]=Pinned())->dict[str,Any]: # noqa: B008

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from pydantic import ValidationError
 
@@ -31,6 +32,7 @@ from .limits import RedisWindow, limit_of
 from .middleware import PUBLIC, Asking, BodyLimit, CredentialMiddleware, RateLimitMiddleware, RequestLog, Scope, SignedIn, asking_of, header
 from .once import Once
 from .operations import gauges, operations
+from .receipts import new_id
 from .responses import RedisResponses
 from .runtime import MultiTenantRuntime
 from .stacks import stacks
@@ -40,9 +42,9 @@ from ..settings import Settings, load_settings
 from ..storage.database import Database, get_db
 
 # %% ../../nbs/74f_serving.api.ipynb #0aab2a0e
-_PATHS = {'/inference': InferenceRequest, '/v1/chat/completions': ChatRequest}
+_PATHS:dict[str,type[InferenceRequest]|type[ChatRequest]] = {'/inference': InferenceRequest, '/v1/chat/completions': ChatRequest}
 
-def questions(runtime:MultiTenantRuntime)->Callable[[Scope,bytes],Awaitable[Question|None]]:
+def questions(runtime:MultiTenantRuntime, once:Once)->Callable[[Scope,bytes],Awaitable[Question|None]]:
     "What an answer may be kept under, for `CacheMiddleware`."
     known:dict[tuple[str,bytes],InferenceRequest] = {}
 
@@ -57,15 +59,21 @@ def questions(runtime:MultiTenantRuntime)->Callable[[Scope,bytes],Awaitable[Ques
         return asked
 
     async def question(scope:Scope, body:bytes)->Question|None:
-        asking = asking_of(scope)
-        if not asking.access or not (tenant := asking.own) or 'infer' not in asking.access.scopes or header(scope,b'idempotency-key'): return None
+        asking,given = asking_of(scope),header(scope,b'idempotency-key')
+        key = given.decode('latin-1') if given else ''
+        if not asking.access or not (tenant := asking.own) or 'infer' not in asking.access.scopes or (key and (scope['path']!='/inference' or once.knows(tenant,key))): return None
         asked = parsed(scope['path'],body)
         if asked is None or asked.stream or asked.temperature or runtime.draining: return None
-        routed = runtime.router.route(asked,tenant) if runtime.router.is_young(tenant) else await runtime.apart(runtime.router.route,asked,tenant)
+        id = new_id(tenant,key) if key else None
+        routed = runtime.router.route(asked,tenant,id) if runtime.router.is_young(tenant) else await runtime.apart(runtime.router.route,asked,tenant,id)
+        if not (under := runtime.router.kept_under(routed, scope['path'])): return None
         asking.routed = routed
-        key = runtime.router.kept_under(routed, scope['path'])
-        return key and Question(key, tenant, routed.model.composition.identity if routed.model else '', (lambda: runtime.seen_again(routed)) if routed.variants else None)
+        def again(answer:bytes)->None:
+            runtime.seen_again(routed)
+            if key: once.keep(tenant, key, asked, answer)
+        return Question(under, tenant, routed.model.composition.identity if routed.model else '', again if routed.variants or key else None)
     return question
+
 
 # %% ../../nbs/74f_serving.api.ipynb #e6a24e42
 _PROBLEM = dict(type='object', required=['type','title','status'], properties=dict(type=dict(type='string'), title=dict(type='string'), status=dict(type='integer'), detail=dict(type='string'), remedy=dict(type='string'), instance=dict(type='string'),
@@ -82,7 +90,7 @@ def _documented(app:FastAPI, made:Callable[[],dict[str,Any]])->Callable[[],dict[
         parts.setdefault('schemas',{})['Problem'] = _PROBLEM
         for name in ('HTTPValidationError','ValidationError'): parts['schemas'].pop(name,None)
         problem = {'application/problem+json': dict(schema={'$ref': '#/components/schemas/Problem'})}
-        needed = {(r.path,m.lower()): d.dependency.scope for r in app.routes if hasattr(r,'dependencies') for d in r.dependencies if isinstance(d.dependency,Needs) for m in r.methods}
+        needed = {(r.path,m.lower()): d.dependency.scope for r in app.routes if isinstance(r,APIRoute) for d in r.dependencies if isinstance(d.dependency,Needs) for m in r.methods}
         for path,by_method in schema['paths'].items():
             for method,operation in by_method.items():
                 responses = operation['responses']
@@ -109,7 +117,7 @@ def _listed(value:str)->list[str]: return [v.strip() for v in _text(value).split
 
 def _jwt_key(settings:Settings)->str:
     if not (name := _text(settings.serving.jwt_key)): return ''
-    try: return (settings.root/name).expanduser().read_text().strip()
+    try: return (settings.root/name).expanduser().read_text(encoding='utf-8').strip()
     except OSError as e: raise SettingsError(f'[serving] jwt_key is {name!r}, which cannot be read: {e.strerror}.', 'Name a file with a secret of 32 bytes or more, or with a public key.') from None
 
 def create_app(
@@ -124,9 +132,9 @@ def create_app(
 )->FastAPI:
     "The server as an ASGI application; `app.state.server` has its parts. It loads its model when it is started."
     settings,db = settings or load_settings(),db or get_db()
-    s,redis,on = settings.serving,_text(settings.serving.redis),enable_enhanced_features
-    runtime = MultiTenantRuntime(base_model_path, adapters_dir, device, on, on, on, db, settings, RedisResponses(redis,s.cache_seconds) if redis else None)
-    credentials,traffic = Credentials(db, _jwt_key(settings), _text(s.jwt_audience)),Traffic()
+    redis,on = _text(settings.serving.redis),enable_enhanced_features
+    runtime = MultiTenantRuntime(base_model_path, adapters_dir, device, on, on, on, db, settings, RedisResponses(redis,settings.serving.cache_seconds) if redis else None)
+    credentials,traffic = Credentials(db, _jwt_key(settings), _text(settings.serving.jwt_audience)),Traffic()
 
     @asynccontextmanager
     async def lifespan(app:FastAPI)->AsyncIterator[None]:
@@ -139,7 +147,8 @@ def create_app(
             await asyncio.to_thread(runtime.close)
 
     app = FastAPI(title='RMN LoRA Workbench', version=__version__, description='Every tenant from one process: answers by the adapters that a request needs, with the evidence to trust them.', lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.state.server = Server(runtime, credentials, Once(runtime), traffic, insecure)
+    once = Once(runtime)
+    app.state.server = Server(runtime, credentials, once, traffic, insecure)
     for router in (answers,stacks,operations,*([evidence] if on else [])): app.include_router(router)
     _add_docs(app)
     explain_errors(app)
@@ -150,16 +159,16 @@ def create_app(
         try: own = runtime.tenants.settings(asking.tenant) if runtime.tenants.is_young(asking.tenant) else await runtime.apart(runtime.tenants.settings, asking.tenant)
         except UnavailableError: return None # Nothing is known of the tenant: it has what everybody has
         if not own.limits: return None
-        calls,period = limit_of(own, path, (s.calls,float(s.period)))
+        calls,period = limit_of(own, path, (settings.serving.calls,float(settings.serving.period)))
         return calls,period,path if path in own.limits else ''
 
     # The last one that is added is the first that a request meets
-    app.add_middleware(CacheMiddleware, responses=runtime.responses, question=questions(runtime), paths=_PATHS)
-    app.add_middleware(BodyLimit, max_bytes=s.body_kb<<10, larger={'/adapters': s.upload_mb<<20})
+    app.add_middleware(CacheMiddleware, responses=runtime.responses, question=questions(runtime,once), paths=_PATHS)
+    app.add_middleware(BodyLimit, max_bytes=settings.serving.body_kb<<10, larger={'/adapters': settings.serving.upload_mb<<20})
     app.add_middleware(SignedIn, public=PUBLIC)
-    app.add_middleware(RateLimitMiddleware, calls=s.calls, period=s.period, limiter=RedisWindow(redis) if redis else None, limits_of=limits)
+    app.add_middleware(RateLimitMiddleware, calls=settings.serving.calls, period=settings.serving.period, limiter=RedisWindow(redis) if redis else None, limits_of=limits)
     app.add_middleware(CredentialMiddleware, credentials=credentials, insecure=insecure)
-    if origins := _listed(s.cors): app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=['*'], allow_headers=['Authorization','Content-Type','X-Tenant-ID','X-Request-ID','Idempotency-Key'], expose_headers=['X-Request-ID','X-Response-Time','X-Cache','X-Cache-Age','Retry-After','X-RateLimit-Limit','X-RateLimit-Remaining','X-RateLimit-Reset'])
+    if origins := _listed(settings.serving.cors): app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=['*'], allow_headers=['Authorization','Content-Type','X-Tenant-ID','X-Request-ID','Idempotency-Key'], expose_headers=['X-Request-ID','X-Response-Time','X-Cache','X-Cache-Age','Retry-After','X-RateLimit-Limit','X-RateLimit-Remaining','X-RateLimit-Reset'])
     app.add_middleware(RequestLog, traffic=traffic, logger=logger)
     return app
 

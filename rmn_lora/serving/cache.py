@@ -21,7 +21,7 @@ class Question:
     key:str
     tenant:str=''
     identity:str='' # Of the composition that answers
-    again:Callable[[],None]|None=None # Called when a kept answer is given
+    again:Callable[[bytes],None]|None=None # Called with a kept answer when it is given
 
 async def same_request(scope:Scope, body:bytes)->Question|None:
     "Any request that is the same, byte by byte, from the same credential: for applications whose routes do nothing but answer."
@@ -55,7 +55,7 @@ class CacheMiddleware:
         kept = await asyncio.to_thread(self.responses.get,question.key) if self._takes_time else self.responses.get(question.key)
         if kept:
             asking.cache,asking.route = 'hit',scope['path']
-            if question.again: question.again()
+            if question.again: question.again(kept.body)
             await send(dict(type='http.response.start', status=200, headers=[(b'content-type',b'application/json'),(b'content-length',b'%d'%len(kept.body)),(b'x-cache',b'HIT'),(b'x-cache-age',b'%d'%kept.age)]))
             await send(dict(type='http.response.body', body=kept.body))
             return

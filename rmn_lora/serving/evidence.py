@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Body, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..errors import ConflictError
+from ..errors import ConflictError, SelectionError
 from ..services.ab_testing import ABTestingFramework
 from ..services.active_learning import enqueue, select_for_feedback
 from ..services.analytics import AdapterAnalytics
@@ -48,10 +48,10 @@ class RequestReport(BaseModel):
     model_config = ConfigDict(extra='forbid', json_schema_extra=dict(examples=[dict(adapter_id='task_tools', adapter_type='task', latency_ms=145.3, success=True, task_type='tools')]))
     adapter_id:Id
     adapter_type:Literal['','industry','retailer','brand','task'] = ''
-    latency_ms:Milliseconds|None = Field(None, description='Null: not known.')
+    latency_ms:Milliseconds|None = Field(default=None, description='Null: not known.')
     success:bool = True
     task_type:Short|None = None
-    key:Annotated[str,Field(min_length=1,max_length=191)]|None = Field(None, description='Counted once under this key.')
+    key:Annotated[str,Field(min_length=1,max_length=191)]|None = Field(default=None, description='Counted once under this key.')
 
 @evidence.get('/analytics/adapters/{adapter_id}', tags=['analytics'], dependencies=[needs('read')])
 def adapter_metrics(request:Request, adapter_id:AdapterId)->dict[str,Any]:
@@ -94,27 +94,27 @@ class ExperimentIn(BaseModel):
     "An experiment to be made; the first variant is the control."
     model_config = ConfigDict(extra='forbid', json_schema_extra=dict(examples=[dict(experiment_id='tools_first_vs_now', name='Test the new tools adapter', variants=[dict(variant_id='v1', adapter_ids=['task_tools_first'], traffic_percentage=.5), dict(variant_id='v2', adapter_ids=['task_tools'], traffic_percentage=.5)])]))
     experiment_id:Id
-    name:Text = Field('', max_length=191)
-    description:Text = Field('', max_length=2000)
+    name:Text = Field(default='', max_length=191)
+    description:Text = Field(default='', max_length=2000)
     variants:list[VariantIn] = Field(min_length=2, max_length=20)
-    confidence_level:float = Field(.95, gt=0, lt=1)
-    min_sample_size:int = Field(100, ge=1, le=10**9)
-    detect:list[float] = Field([.80,.85], min_length=2, max_length=2, description='Success rates whose difference is worth finding.')
-    planned:int|None = Field(None, ge=1, le=10**12)
+    confidence_level:float = Field(default=.95, gt=0, lt=1)
+    min_sample_size:int = Field(default=100, ge=1, le=10**9)
+    detect:list[float] = Field(default=[.80,.85], min_length=2, max_length=2, description='Success rates whose difference is worth finding.')
+    planned:int|None = Field(default=None, ge=1, le=10**12)
     strategy:Literal['hash','weighted','random'] = 'hash'
-    targeting:dict[Short,list[str|int|float|bool]] = Field({}, max_length=20)
-    exposure:float = Field(1., gt=0, le=1)
+    targeting:dict[Short,list[str|int|float|bool]] = Field(default={}, max_length=20)
+    exposure:float = Field(default=1., gt=0, le=1)
     layer:Id|None = None
-    layer_share:float = Field(1., gt=0, le=1)
-    holdout:float = Field(0., ge=0, lt=1)
-    outcomes:Literal['answer','later'] = Field('answer', description="What success is: that there was an answer, or what POST /ab-testing/outcomes says of it later.")
-    latency_tolerance:float = Field(.1, ge=0, le=1000)
-    why:Text = Field('', max_length=2000)
+    layer_share:float = Field(default=1., gt=0, le=1)
+    holdout:float = Field(default=0., ge=0, lt=1)
+    outcomes:Literal['answer','later'] = Field(default='answer', description="What success is: that there was an answer, or what POST /ab-testing/outcomes says of it later.")
+    latency_tolerance:float = Field(default=.1, ge=0, le=1000)
+    why:Text = Field(default='', max_length=2000)
 
 class Reason(BaseModel):
     "Why it is done; stands in the record."
     model_config = ConfigDict(extra='forbid', json_schema_extra=dict(examples=[dict(why='ready')]))
-    why:Text = Field('', max_length=2000)
+    why:Text = Field(default='', max_length=2000)
 
 ExperimentId = Annotated[str, Path(min_length=1, max_length=120, pattern=r'^[A-Za-z0-9][A-Za-z0-9._-]*$', examples=['tools_first_vs_now'])]
 
@@ -133,6 +133,10 @@ class _Experiments:
         when = {k: v and v.isoformat() for k,v in dict(created_at=e.created_at, started_at=e.started_at, stopped_at=e.stopped_at).items()}
         return dict(experiment_id=self.short(e.experiment_id), name=e.name, status=e.status, variants=[dict(variant_id=v.variant_id, adapter_ids=[self.island.short(a) for a in v.adapter_ids], traffic_percentage=v.traffic_percentage) for v in e.variants],
             **{k: d.get(k) for k in ('description','confidence_level','min_sample_size','planned','strategy','targeting','exposure','holdout','outcomes')}, **when)
+    def counted(self, experiment_id:str)->dict[str,bool]:
+        "What whoever reported is told: of a stopped experiment nothing more is counted."
+        running = self.all.get_experiment(self.id(experiment_id)).status=='running'
+        return dict(recorded=running)
     def may_move(self, experiment_id:str)->None:
         "Raises `AccessError` where a promotion would move what is everybody's."
         for a in self.all.get_experiment(experiment_id).variants[0].adapter_ids: self.island.movable(self.island.short(a))
@@ -180,7 +184,7 @@ class AssignIn(BaseModel):
     model_config = ConfigDict(extra='forbid', json_schema_extra=dict(examples=[dict(experiment_id='tools_first_vs_now', user_id='user_123', context=dict(task='tools'))]))
     experiment_id:Id
     user_id:Text = Field(min_length=1, max_length=191)
-    context:dict[Short,str|int|float|bool] = Field({}, max_length=20)
+    context:dict[Short,str|int|float|bool] = Field(default={}, max_length=20)
 
 class ImpressionIn(BaseModel):
     "What came of an impression."
@@ -191,7 +195,7 @@ class ImpressionIn(BaseModel):
     latency_ms:Milliseconds|None = None
     feedback_score:Stars|None = None
     user_id:Annotated[Text,Field(min_length=1,max_length=191)]|None = None
-    key:Annotated[str,Field(min_length=1,max_length=191)]|None = Field(None, description='Counted once under this key.')
+    key:Annotated[str,Field(min_length=1,max_length=191)]|None = Field(default=None, description='Counted once under this key.')
 
 class OutcomeIn(BaseModel):
     "What came of an impression whose success was not known."
@@ -215,7 +219,7 @@ def impressions(request:Request, said:ImpressionIn)->dict[str,bool]:
     x = _Experiments(request)
     x.all.record_impression(x.id(said.experiment_id), said.variant_id, said.success, said.latency_ms, said.feedback_score, said.user_id, said.key)
     x.all.journal.flush()
-    return dict(recorded=True)
+    return x.counted(said.experiment_id)
 
 @evidence.post('/ab-testing/outcomes', tags=['experiments'], dependencies=[needs('record')])
 def outcomes(request:Request, said:OutcomeIn)->dict[str,bool]:
@@ -223,7 +227,7 @@ def outcomes(request:Request, said:OutcomeIn)->dict[str,bool]:
     x = _Experiments(request)
     x.all.record_outcome(x.id(said.experiment_id), said.key, said.success, said.feedback_score)
     x.all.journal.flush()
-    return dict(recorded=True)
+    return x.counted(said.experiment_id)
 
 # %% ../../nbs/74c_serving.evidence.ipynb #91828a2a
 class SelectIn(BaseModel):
@@ -231,17 +235,18 @@ class SelectIn(BaseModel):
     model_config = ConfigDict(extra='forbid', json_schema_extra=dict(examples=[dict(candidates=[dict(prompt='spend=1.50', model_output='{"spend":1.50}', score=.7), dict(prompt='cost=2', model_output='{"cost":2}', score=.1)], method='entropy', batch_size=1)]))
     candidates:list[dict[str,Any]|Text] = Field(max_length=10_000, description='Texts, or prompt and model_output with score, or what the method needs of each token (logprobs, entropy, margin).')
     method:Literal['entropy','margin','least_confidence','variance','bald','diversity','log_perplexity','normalised_log_probability','mean_token_entropy','semantic_entropy','self_consistency','p_true'] = 'entropy'
-    batch_size:int = Field(10, ge=1, le=1000)
-    logits:list[Any]|None = Field(None, description='One row of numbers an answer.')
+    batch_size:int = Field(default=10, ge=1, le=1000)
+    logits:list[Any]|None = Field(default=None, description='One row of numbers an answer.')
     embeddings:list[list[float]]|None = None
     strategy:Literal['default','top','ranked_batch','mmr','badge'] = 'default'
     task_priorities:dict[Short,float]|None = None
-    enqueue:bool = Field(False, description='Let them wait for a person.')
+    enqueue:bool = Field(default=False, description='Let them wait for a person.')
 
 @evidence.post('/active-learning/select', tags=['active learning'], dependencies=[needs('record')])
 def select(request:Request, said:SelectIn)->list[dict[str,Any]]:
     "The answers that are worth a person's time: unsure, and unlike each other."
     options = {k: v for k,v in dict(logits=said.logits, embeddings=said.embeddings, task_priorities=said.task_priorities).items() if v is not None}
-    chosen = select_for_feedback(said.candidates, said.method, said.batch_size, strategy=said.strategy, **options)
+    try: chosen = select_for_feedback(said.candidates, said.method, said.batch_size, strategy=said.strategy, **options)
+    except (TypeError,ValueError,LookupError,AttributeError,ArithmeticError): raise SelectionError('These candidates cannot be scored: what they hold has not the form that the method needs.', 'Give numbers: a score, or of each token logprobs, entropy or margin.') from None
     if said.enqueue: enqueue(chosen, tenant_id=tenant_or_all(request), db=server_of(request).runtime.db)
     return [e.to_dict() for e in chosen]

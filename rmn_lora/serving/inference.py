@@ -35,23 +35,23 @@ class InferenceRequest(BaseModel):
     "A question, by whom it is to be answered, and how."
     model_config = ConfigDict(extra='forbid', json_schema_extra=dict(examples=[dict(messages=[dict(role='user', content='Allocate $2.5M budget')], task='planning', retailer_id='amazon')]))
     messages:list[Message] = Field(min_length=1, max_length=200)
-    task:Short|None = Field(None, description='What it is for: the adapter task_… of that name takes part, if there is one.')
-    retailer_id:Short|None = Field(None, description='Which network it is about: the adapter retailer_… of that name takes part, if there is one.')
-    brand_id:Short|None = Field(None, description='Which brand: the adapter brand_… of that name takes part, if there is one.')
-    industry:Short|None = Field(None, description='Which industry: the adapter industry_… of that name takes part, if there is one.')
-    adapters:list[Name]|None = Field(None, max_length=16, description='Exactly these adapters instead; an empty list asks the base model alone.')
-    strategy:Literal['sequential','weighted','svd','ties','dare_linear','dare_ties'] = Field('sequential', description='How several adapters are put together.')
-    weights:list[float]|None = Field(None, max_length=16, description='How much each of `adapters` counts; not with sequential.')
-    user_id:Text|None = Field(None, min_length=1, max_length=191, description='Who is to see one variant of an experiment only.')
-    context:dict[Short,Annotated[str,Field(max_length=191),AfterValidator(_whole)]|int|float|bool] = Field({}, max_length=20, description='What experiments may be aimed at, beside task, retailer, brand and tenant.')
-    max_new_tokens:int = Field(160, ge=1, le=32_768, description='Longest answer, in tokens.')
-    temperature:float = Field(0., ge=0, le=1000, description='0: the likeliest answer; above: drawn.')
-    top_k:int = Field(0, ge=0, le=1_000_000, description='Draw from so many of the likeliest tokens; 0: all.')
-    top_p:float = Field(1., gt=0, le=1, description='Draw from the likeliest tokens that together have this probability.')
-    seed:int = Field(0, ge=0, lt=2**63, description='Of what is drawn.')
-    stop:list[Annotated[Text,Field(min_length=1,max_length=100)]] = Field([], max_length=8, description='Texts that end an answer, and are no part of it.')
-    deadline:float|None = Field(None, gt=0, le=3600, description='Seconds after which an answer is no longer of use; the server has a bound of its own.')
-    stream:bool = Field(False, description='Send the answer piece by piece, as server-sent events.')
+    task:Short|None = Field(default=None, description='What it is for: the adapter task_… of that name takes part, if there is one.')
+    retailer_id:Short|None = Field(default=None, description='Which network it is about: the adapter retailer_… of that name takes part, if there is one.')
+    brand_id:Short|None = Field(default=None, description='Which brand: the adapter brand_… of that name takes part, if there is one.')
+    industry:Short|None = Field(default=None, description='Which industry: the adapter industry_… of that name takes part, if there is one.')
+    adapters:list[Name]|None = Field(default=None, max_length=16, description='Exactly these adapters instead; an empty list asks the base model alone.')
+    strategy:Literal['sequential','weighted','svd','ties','dare_linear','dare_ties'] = Field(default='sequential', description='How several adapters are put together.')
+    weights:list[float]|None = Field(default=None, max_length=16, description='How much each of `adapters` counts; not with sequential.')
+    user_id:Text|None = Field(default=None, min_length=1, max_length=191, description='Who is to see one variant of an experiment only.')
+    context:dict[Short,Annotated[str,Field(max_length=191),AfterValidator(_whole)]|int|float|bool] = Field(default={}, max_length=20, description='What experiments may be aimed at, beside task, retailer, brand and tenant.')
+    max_new_tokens:int = Field(default=160, ge=1, le=32_768, description='Longest answer, in tokens.')
+    temperature:float = Field(default=0., ge=0, le=1000, description='0: the likeliest answer; above: drawn.')
+    top_k:int = Field(default=0, ge=0, le=1_000_000, description='Draw from so many of the likeliest tokens; 0: all.')
+    top_p:float = Field(default=1., gt=0, le=1, description='Draw from the likeliest tokens that together have this probability.')
+    seed:int = Field(default=0, ge=0, lt=2**63, description='Of what is drawn.')
+    stop:list[Annotated[Text,Field(min_length=1,max_length=100)]] = Field(default=[], max_length=8, description='Texts that end an answer, and are no part of it.')
+    deadline:float|None = Field(default=None, gt=0, le=3600, description='Seconds after which an answer is no longer of use; the server has a bound of its own.')
+    stream:bool = Field(default=False, description='Send the answer piece by piece, as server-sent events.')
 
     @model_validator(mode='after')
     def _possible(self)->'InferenceRequest':
@@ -90,7 +90,7 @@ class CompositionOut(BaseModel):
     base:str = Field(description='Digest of the base model.')
     strategy:str = ''
     adapters:list[PartOut]
-    untested:bool = Field(False, description='Nobody has evaluated this stack.')
+    untested:bool = Field(default=False, description='Nobody has evaluated this stack.')
 
 class UncertaintyOut(BaseModel):
     "How unsure the model was of an answer."
@@ -102,15 +102,15 @@ class Answer(BaseModel):
     "An answer, and where it came from."
     id:str = Field(description='What GET /answers/{id} is asked for.')
     text:str
-    tool_call:dict[str,Any]|None = Field(None, description='The text as JSON, where it is a call of a tool.')
+    tool_call:dict[str,Any]|None = Field(default=None, description='The text as JSON, where it is a call of a tool.')
     finish:str = Field(description='stop; length: it was cut off at max_new_tokens.')
     composition:CompositionOut
-    variants:dict[str,str] = Field({}, description='Experiment → the variant that this answer is of.')
-    unmatched:list[str] = Field([], description='What was asked for by retailer_id, brand_id, task or industry, and has no adapter.')
+    variants:dict[str,str] = Field(default={}, description='Experiment → the variant that this answer is of.')
+    unmatched:list[str] = Field(default=[], description='What was asked for by retailer_id, brand_id, task or industry, and has no adapter.')
     tokens:dict[str,int] = Field(description='prompt and answer.')
-    uncertainty:UncertaintyOut|None = Field(None, description='Null for an answer of no tokens.')
+    uncertainty:UncertaintyOut|None = Field(default=None, description='Null for an answer of no tokens.')
     timings_ms:dict[str,float] = Field(description='route (experiments, composition), queue, first_token, total.')
-    recorded:bool = Field(True, description='Whether what was recorded of it is durable already; it is waited for where an experiment is concerned.')
+    recorded:bool = Field(default=True, description='Whether what was recorded of it is durable already; it is waited for where an experiment is concerned.')
 
 def composition_out(
     record:Mapping[str,Any], # As a composition's `record` has it

@@ -8,7 +8,7 @@ __all__ = ['Scope', 'Send', 'Receive', 'App', 'PUBLIC', 'LOCAL', 'Asking', 'aski
 
 # %% ../../nbs/71c_serving.middleware.ipynb #5ccac6a3
 import asyncio, logging, re, sys, time, traceback, uuid
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeAlias
 
@@ -22,7 +22,7 @@ from .tenants import Access, Credentials
 from .traffic import Traffic
 
 # %% ../../nbs/71c_serving.middleware.ipynb #83474467
-Scope:TypeAlias = dict[str,Any]
+Scope:TypeAlias = MutableMapping[str,Any]
 Send:TypeAlias = Callable[[dict[str,Any]],Awaitable[None]]
 Receive:TypeAlias = Callable[[],Awaitable[dict[str,Any]]]
 App:TypeAlias = Callable[[Scope,Receive,Send],Awaitable[None]]

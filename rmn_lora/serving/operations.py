@@ -11,13 +11,14 @@ __all__ = ['operations', 'TenantId', 'KeyId', 'gauges', 'is_ready', 'details', '
 import platform, time
 from typing import Annotated, Any, Literal
 
-import psutil
+import psutil # type: ignore[import-untyped]
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
 from .. import __version__
+from ..adapters.base import gpus
 from .guards import access_of, needs, server_of
 from .inference import Short, Text
 from .middleware import asking_of
@@ -40,13 +41,11 @@ def is_ready(runtime:MultiTenantRuntime)->bool:
 
 def details(runtime:MultiTenantRuntime)->dict[str,Any]:
     "How a server and all that it stands on are."
-    import torch
     base,memory,journal = runtime.manager.base,psutil.virtual_memory(),runtime.journal.state()
-    gpu = [dict(name=torch.cuda.get_device_name(i), free_mb=(m := torch.cuda.mem_get_info(i))[0]>>20, total_mb=m[1]>>20) for i in range(torch.cuda.device_count())]
     return dict(version=__version__, python=platform.python_version(), uptime_seconds=round(time.time()-runtime.began,1),
         base=dict(name=base.name, digest=base.digest, device=str(base.device), dtype=base.dtype), engine=runtime.compositor.engine.stats()|dict(alive=runtime.compositor.engine.alive),
         database=database_health(runtime.db), journal={k: journal[k] for k in ('waiting','durable','error','failing_since')},
-        cpu=dict(count=psutil.cpu_count(), percent=psutil.cpu_percent()), memory=dict(rss_mb=psutil.Process().memory_info().rss>>20, available_mb=memory.available>>20, total_mb=memory.total>>20), gpu=gpu)
+        cpu=dict(count=psutil.cpu_count(), percent=psutil.cpu_percent()), memory=dict(rss_mb=psutil.Process().memory_info().rss>>20, available_mb=memory.available>>20, total_mb=memory.total>>20), gpu=gpus())
 
 @operations.get('/health', tags=['operations'], responses={503: {'description': 'It is there, and should get no requests.', 'content': {'application/json': {}}}})
 def health(request:Request)->Response:
@@ -77,28 +76,28 @@ def metrics(request:Request)->Response:
 class SettingsIn(BaseModel):
     "What may differ from tenant to tenant."
     model_config = ConfigDict(extra='forbid', json_schema_extra=dict(examples=[dict(limits={'/inference': [20,60]}, keep_days=7)]))
-    limits:dict[Annotated[str,Field(min_length=1,max_length=200)],Annotated[list[float],Field(min_length=2,max_length=2)]] = Field({}, max_length=100, description='Route → calls and seconds; "*" is every route that is not named.')
-    keep_days:float|None = Field(None, ge=0, le=36_500, description='Days for which prompts and answers are kept; 0 not at all.')
+    limits:dict[Annotated[str,Field(min_length=1,max_length=200)],Annotated[list[float],Field(min_length=2,max_length=2)]] = Field(default={}, max_length=100, description='Route → calls and seconds; "*" is every route that is not named.')
+    keep_days:float|None = Field(default=None, ge=0, le=36_500, description='Days for which prompts and answers are kept; 0 not at all.')
 
 class TenantIn(BaseModel):
     "A tenant to be registered."
     model_config = ConfigDict(extra='forbid', json_schema_extra=dict(examples=[dict(tenant_id='acme', name='Acme Foods')]))
     tenant_id:str = Field(min_length=1, max_length=32, pattern=r'^[a-z0-9][a-z0-9_-]*$')
-    name:Text = Field('', max_length=191)
+    name:Text = Field(default='', max_length=191)
     settings:SettingsIn = SettingsIn()
 
 class KeyIn(BaseModel):
     "A key to be issued."
     model_config = ConfigDict(extra='forbid', json_schema_extra=dict(examples=[dict(tenants=['acme'], scopes=['infer','read'], name='nightly job')]))
     tenants:list[Short]|None = Field(min_length=1, max_length=100, description='For whom it speaks; null for everybody.')
-    scopes:list[Literal['infer','read','record','manage','admin']] = Field(['infer','read'], max_length=10)
-    name:Text = Field('', max_length=191)
-    days:float|None = Field(None, gt=0, le=36_500, description='Until it expires; null never.')
+    scopes:list[Literal['infer','read','record','manage','admin']] = Field(default=['infer','read'], max_length=10)
+    name:Text = Field(default='', max_length=191)
+    days:float|None = Field(default=None, gt=0, le=36_500, description='Until it expires; null never.')
 
 class GraceIn(BaseModel):
     "How long the old key still works."
     model_config = ConfigDict(extra='forbid', json_schema_extra=dict(examples=[dict(grace_seconds=3600)]))
-    grace_seconds:float = Field(0., ge=0, le=31_536_000)
+    grace_seconds:float = Field(default=0., ge=0, le=31_536_000)
 
 @operations.post('/tenants/register', tags=['tenants'], dependencies=[needs('admin',operator=True)])
 def register(request:Request, new:TenantIn)->dict[str,Any]:

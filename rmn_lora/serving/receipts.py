@@ -6,7 +6,7 @@
 __all__ = ['Receipt', 'new_id', 'Receipts']
 
 # %% ../../nbs/72b_serving.receipts.ipynb #024bf36c
-import json, math, time, uuid
+import json, time, uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -44,10 +44,8 @@ class Receipt:
 
     def generation(self, prompt:Sequence[int])->Generation: # Raises `NoAnswerError` if its text is not kept
         "The answer as the engine gave it, for `Engine.verify`; `prompt` is its question as tokens."
-        import torch
         if not self.kept: raise NoAnswerError(f'The text of answer {self.id} is not kept, or no longer.', "A tenant's keep_days says for how long it is.")
-        n = len(self.kept['tokens'])
-        return Generation(self.kept['text'], self.kept['tokens'], torch.tensor(self.kept['logprobs']), torch.full((n,),math.nan), torch.full((n,),math.nan), self.composition, self.finish, list(prompt))
+        return Generation.read(self.kept['text'], self.kept['tokens'], self.kept['logprobs'], self.composition, self.finish, prompt)
     def to_dict(self)->dict[str,Any]:
         "As JSON; `at` in ISO 8601, `kept` only prompt and text."
         d = asdict(self)|dict(at=datetime.fromtimestamp(self.at,UTC).isoformat(timespec='milliseconds'))

@@ -10,6 +10,7 @@ import asyncio, logging, time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -20,12 +21,12 @@ from ..adapters.compositor import RealtimeCompositor, get_compositor
 from ..adapters.generation import Generation
 from ..adapters.manager import AdapterManager
 from ..adapters.request import Request
-from ..errors import BusyError, ConflictError, DeadlineError, StorageError
+from ..errors import BusyError, ConflictError, DeadlineError, StorageError, UnavailableError
 from ..services.ab_testing import ABTestingFramework
 from ..services.analytics import AdapterAnalytics
 from .inference import Answer, InferenceRequest, UncertaintyOut, composition_out
 from .island import Island
-from .receipts import Receipt, Receipts
+from .receipts import Receipt, Receipts, new_id
 from .responses import ResponseCache, Responses
 from .routing import Routed, Router
 from .tenants import Tenants
@@ -172,11 +173,12 @@ class MultiTenantRuntime:
             if self.experiments: self.experiments.record_impression(e, v, None if success and e in routed.later else success, ms, user_id=routed.asked.user_id, key=routed.id)
 
     def _failed(self, routed:Routed, error:Exception)->None:
-        "Write down that there was no answer."
+        "Write down that there was no answer; not where the request was not taken, and is to come again."
+        if isinstance(error,UnavailableError): return
         try:
             if self.analytics and routed.model:
-                for p in routed.model.composition.parts: self.analytics.record_request(p.id, p.kind, None, False, routed.asked.task, key=routed.id, tenant_id=routed.tenant, error_type=type(error).__name__)
-            self._impressions(routed, False, None)
+                for p in routed.model.composition.parts: self.analytics.record_request(p.id, p.kind, None, False, routed.asked.task, tenant_id=routed.tenant, error_type=type(error).__name__)
+            self._impressions(replace(routed,id=new_id(routed.tenant)), False, None) # What comes again under its id is another attempt
         except StorageError as e: self._unwritten(e)
 
     def seen_again(self, routed:Routed)->None:

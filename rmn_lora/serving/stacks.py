@@ -59,7 +59,7 @@ class MoveIn(BaseModel):
     "What a name is to mean."
     model_config = ConfigDict(extra='forbid', json_schema_extra=dict(examples=[dict(version='task_tools_first')]))
     version:Name
-    force:bool = Field(False, description='Even if others were trained with what the name means now.')
+    force:bool = Field(default=False, description='Even if others were trained with what the name means now.')
 
 @stacks.put('/aliases/{name}', tags=['adapters'], dependencies=[needs('manage')])
 def move_alias(request:Request, name:AliasName, to:MoveIn)->dict[str,Any]:
@@ -76,15 +76,15 @@ class SwapIn(BaseModel):
     model_config = ConfigDict(extra='forbid', json_schema_extra=dict(examples=[dict(old_adapter_id='task_tools', new_adapter_id='task_tools_first', warm_swap=True)]))
     old_adapter_id:Name
     new_adapter_id:Name
-    warm_swap:bool = Field(True, description='Load, check and try the new one first.')
-    force:bool = Field(False, description='Even if others were trained with the old one.')
+    warm_swap:bool = Field(default=True, description='Load, check and try the new one first.')
+    force:bool = Field(default=False, description='Even if others were trained with the old one.')
 
 class StackIn(BaseModel):
     "Adapters that will be asked together."
     model_config = ConfigDict(extra='forbid', json_schema_extra=dict(examples=[dict(adapter_ids=['task_tools'])]))
     adapter_ids:list[Name] = Field(min_length=1, max_length=16)
     strategy:Literal['sequential','weighted','svd','ties','dare_linear','dare_ties'] = 'sequential'
-    weights:list[float]|None = Field(None, max_length=16)
+    weights:list[float]|None = Field(default=None, max_length=16)
 
 class RollbackIn(BaseModel):
     "Which name is to mean again what it meant before."

@@ -63,7 +63,7 @@ class Apart:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         (folder/'settings.ini').touch()
-        environ = {k: v for k,v in os.environ.items() if not k.startswith('RMN_')}|dict(RMN_ROOT=str(folder), RMN_STORAGE_URL=database or f'sqlite:///{folder}/server.db', HF_HUB_OFFLINE='1', OMP_NUM_THREADS='1')|{f'RMN_SERVING_{k.upper()}': str(v) for k,v in settings.items()}
+        environ = {k: v for k,v in os.environ.items() if not k.startswith('RMN_')}|dict(RMN_ROOT=str(folder), RMN_STORAGE_URL=database or f'sqlite:///{folder}/server.db', HF_HUB_OFFLINE='1', OMP_NUM_THREADS='1')|{k if k.isupper() else f'RMN_SERVING_{k.upper()}': str(v) for k,v in settings.items()}
         self.log = open(folder/'log','ab')
         self.process = subprocess.Popen([sys.executable,'-m','rmn_lora.serving','--port','0',*(options or ('--insecure-local',))], env=environ, cwd=folder, stdout=self.log, stderr=self.log)
         try: self.url = self._url()

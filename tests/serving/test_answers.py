@@ -1,9 +1,10 @@
 "What the server answers: from whom, once, in pieces, in OpenAI's form; and its receipt."
-import json, threading, time
+import json, threading
 
-import httpx, pytest
+import pytest
 from openai import OpenAI, NotFoundError, AuthenticationError
 
+from rmn_lora.errors import BusyError
 from rmn_lora.training.corpus import HELD_OUT_TOOLS
 from rmn_lora.training.dataset import card_rows
 
@@ -100,6 +101,27 @@ def test_a_key_brings_the_first_answer_and_one_record(here):
     assert here.ask('GET','/analytics/adapters/task_tools').json()['total_requests']==before+1
     assert ask(here,i=5,headers={'Idempotency-Key':'order-7'}).status_code==409
     assert ask(here,'birch',i=4,headers={'Idempotency-Key':'order-7'}).json()['id']!=answers[0]['id']
+
+def test_what_was_not_taken_and_comes_again_is_no_failure(begin, monkeypatch):
+    here = begin()
+    v = [dict(variant_id=k,adapter_ids=[a],traffic_percentage=.5) for k,a in (('a','task_tools_first'),('b','task_tools'))]
+    here.ask('POST','/ab-testing/experiments',json=dict(experiment_id='x',variants=v)); here.ask('POST','/ab-testing/experiments/x/start')
+    take,turn = here.runtime.compositor.submit,iter(range(100))
+    def busy(*args, **more):
+        if next(turn)%2==0: raise BusyError('Full.','Later.')
+        return take(*args,**more)
+    monkeypatch.setattr(here.runtime.compositor,'submit',busy)
+    codes = [here.infer(f'row {i}',adapters=['task_tools_first'],max_new_tokens=2,user_id=f'u{i}',headers={'Idempotency-Key':f'k{i}'}).status_code for i in range(4) for _ in range(2)]
+    found = here.ask('GET','/ab-testing/experiments/x/results').json()
+    assert codes==[503,200]*4 and found['impressions']==4 and sum(v['successes'] for v in found['variants'].values())==4
+
+def test_a_key_and_the_cache_go_together(here):
+    asked = dict(i=3,max_new_tokens=6)
+    first = ask(here,**asked)
+    kept = ask(here,headers={'Idempotency-Key':'from-the-cache'},**asked)
+    again = ask(here,headers={'Idempotency-Key':'from-the-cache'},**asked)
+    assert kept.headers['x-cache']=='HIT' and kept.json()==again.json()==first.json()
+    assert ask(here,headers={'Idempotency-Key':'from-the-cache'},i=2).status_code==409
 
 # --- OpenAI's client
 

@@ -1,7 +1,7 @@
 "A server in a process of its own: how it starts, stops, fails, and is come back to."
-import json, os, signal, socket, threading, time
+import json, signal, socket, threading, time
 
-import httpx, psutil, pytest
+import httpx, pytest
 
 from rmn_lora.storage.database import Database
 from rmn_lora.storage.events import read

@@ -1,7 +1,6 @@
 "How often, how much, how long: exactly, and said on every answer."
 import threading, time
 
-import pytest
 
 def test_a_credential_has_its_own_limit_and_every_answer_says_it(begin):
     here = begin(serving=dict(calls=5,period=60))

@@ -1,7 +1,6 @@
 "Every route, and everybody who may ask it: the default is to deny."
-import json, re
+import re
 
-import pytest
 
 from rmn_lora.serving.guards import Needs
 from rmn_lora.serving.middleware import PUBLIC
@@ -53,7 +52,7 @@ def test_each_route_against_each_credential(here):
     for method,path,scope,operator in operations(here):
         if scope is None: continue
         url,more = (path,dict(files=dict(config=b'',weights=b''),data=dict(id='x',kind='task'))) if (method,path)==('POST','/adapters') else example(here,method,path)
-        def ask(who, tenant=None): return here.ask(method,url,who,tenant,**more).status_code
+        def ask(who, tenant=None, method=method, url=url, more=more): return here.ask(method,url,who,tenant,**more).status_code
         assert [ask(w) for w in (None,wrong,revoked,expired,'Basic x')]==[401]*5, (method,path)
         assert ask(lacking[scope])==403, (method,path)
         assert ask('acme','birch')==403, (method,path)
