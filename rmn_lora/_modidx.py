@@ -1867,6 +1867,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'rmn_lora.serving.api._jwt_key': ('serving.api.html#_jwt_key', 'rmn_lora/serving/api.py'),
                                       'rmn_lora.serving.api._listed': ('serving.api.html#_listed', 'rmn_lora/serving/api.py'),
                                       'rmn_lora.serving.api._text': ('serving.api.html#_text', 'rmn_lora/serving/api.py'),
+                                      'rmn_lora.serving.api.add_middlewares': ( 'serving.api.html#add_middlewares',
+                                                                                'rmn_lora/serving/api.py'),
                                       'rmn_lora.serving.api.create_app': ('serving.api.html#create_app', 'rmn_lora/serving/api.py'),
                                       'rmn_lora.serving.api.questions': ('serving.api.html#questions', 'rmn_lora/serving/api.py')},
             'rmn_lora.serving.cache': { 'rmn_lora.serving.cache.CacheMiddleware': ( 'serving.cache.html#cachemiddleware',

@@ -40,7 +40,7 @@ class AdapterManager:
         self.base_model_path = settings.model.base if base_model_path is None else base_model_path
         self.device, self.dtype, self.serve_unverified = device or settings.model.device, dtype or settings.model.dtype, serve_unverified
         self.store = AdapterStore(settings.paths.adapters if adapters_dir is None else adapters_dir)
-        self._lock, self._meanings = threading.Lock(), dict[str, _Meaning]()
+        self._lock, self._meanings, self._parts = threading.Lock(), dict[str, _Meaning](), dict[tuple[str, str], _Meaning]()
         self._base:Base|None = None
         self.compositor:Any = None # made by `get_compositor`
 
@@ -69,9 +69,13 @@ class AdapterManager:
         return v
 
     def part(self, id:str, version:str)->AdapterVersion: # Raises `AdapterError`, `BaseModelError`
-        "The version that was published under an id, if it may answer."
+        "The version that was published under an id, if it may answer. Its card is read again only when it has changed."
+        known = self._parts.get((id, version))
+        if known and _file(known.path) == known.file: return known.version
         v = self.store.version(id, version)
         self._may_answer(v)
+        card = str(v.path/'adapter.json')
+        self._parts[id, version] = _Meaning(card, _file(card), v)
         return v
 
     def _may_answer(self, v):

@@ -47,6 +47,7 @@ class CacheMiddleware:
             await self.app(scope,receive,send)
             return
         body,again = await _read(receive)
+        if self.paths is not None: asking_of(scope).route = scope['path'] # Whatever becomes of it
         question = await self.question(scope,body) if body is not None else None
         if question is None:
             await self.app(scope,again,send)

@@ -39,7 +39,7 @@ def serve(
     listening = listen(host, port)
     app = create_app(base_model, adapters_dir, device, insecure=insecure_local, settings=settings, logger=None if quiet else access_logger())
     add_platform_adapters(app.state.server.runtime)
-    run(app, settings, listening, lambda at: typer.echo(banner(app,host,at), err=True))
+    with app.state.server.runtime.db: run(app, settings, listening, lambda at: typer.echo(banner(app,host,at), err=True)) # Closed, SQLite's database is one file again
 
 # %% ../../nbs/77_serving.commands.ipynb #479a36ce
 keys = typer.Typer(no_args_is_help=True, help='Issue keys to the server, and take them back.\n\nExample: rmn-lora keys issue --tenant acme')

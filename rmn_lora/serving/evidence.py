@@ -66,7 +66,7 @@ def top_performers(request:Request, metric:Annotated[Literal['success_rate','thu
     return [m|dict(adapter_id=island.short(m['adapter_id'])) for m in _analytics(request).get_top_adapters(metric, limit, island.tenant)]
 
 @evidence.get('/analytics/comparison', tags=['analytics'], dependencies=[needs('read')])
-def comparison(request:Request, adapter_ids:Annotated[list[Annotated[str,Field(max_length=1000)]],Query(min_length=1, max_length=50, description='Several times, or separated by commas.', examples=[['task_tools','task_tools_first']])])->dict[str,Any]:
+def comparison(request:Request, adapter_ids:Annotated[list[Annotated[str,Field(max_length=1000)]],Query(min_length=1, max_length=50, description='Several times, or separated by commas.', examples=[['task_tools','my_tools']])])->dict[str,Any]:
     "Adapters side by side, and how their success rates differ."
     island = _island(request)
     wanted = {_stored(island,a): a for group in adapter_ids for a in group.split(',') if a}

@@ -73,8 +73,12 @@ def needs(
 
 # %% ../../nbs/74_serving.guards.ipynb #568966b0
 def problem_response(problem:Problem, request:Request)->Response:
-    "A problem, as a route answers it."
-    return Response(to_json(problem.document(asking_of(request.scope).id), inf_nan_mode='constants'), problem.status, dict(problem.headers), 'application/problem+json')
+    "A problem, as a route answers it, in the tenant's own names."
+    asking = asking_of(request.scope)
+    said = problem.document(asking.id)
+    for part in ('detail','remedy') if asking.tenant else ():
+        if part in said: said[part] = said[part].replace(f"'{asking.tenant}/","'").replace(f"'{asking.tenant}.","'")
+    return Response(to_json(said, inf_nan_mode='constants'), problem.status, dict(problem.headers), 'application/problem+json')
 
 async def _workbench(request:Request, error:Exception)->Response: return problem_response(problem_of(error), request)
 async def _invalid(request:Request, error:Exception)->Response: return problem_response(invalid(list(error.errors())) if isinstance(error,RequestValidationError) else problem_of(error), request)

@@ -51,11 +51,10 @@ class Island:
         return self.manager.part(v.id, v.version)
 
     def of_kind(self, kind:str, value:str)->str|None: # What the store calls it
-        "The adapter for a retailer, a brand, a task or an industry: `retailer_amazon`, or `amazon` if that is one of this kind; None if there is none."
-        for name in (f'{kind}_{value.casefold()}',value.casefold()):
-            try: full = self.full(name)
-            except NoAdapterError: continue
-            if self.manager.resolve(full).kind==kind: return full
+        "The adapter for a retailer, a brand, a task or an industry: `retailer_amazon`, or `amazon` if that is one of this kind, the tenant's own before everybody's; None if there is none."
+        store,names = self.manager.store,(f'{kind}_{value.casefold()}',value.casefold())
+        for full in (*(f'{self.tenant}.{n}' for n in names if self.tenant and '.' not in n),*names):
+            if _NAME.fullmatch(full) and self.sees(full) and store.has(full) and self.manager.resolve(full).kind==kind: return full
         return None
 
     def movable(self, name:str)->str:
@@ -69,6 +68,6 @@ class Island:
         return {self.short(n): (self.short(id),v) for n,(id,v) in self.manager.store.aliases().items() if self.sees(n)}
     def adapters(self)->list[dict[str,Any]]:
         "The published versions that the tenant can see: id, version, kind, base, shared, names (that mean it now), scores."
-        meant:dict[str,list[str]] = {}
-        for name,(_,version) in self.names().items(): meant.setdefault(version,[]).append(name)
-        return [dict(id=self.short(v.id), version=v.version, kind=v.kind, base=v.base_digest, shared='.' not in v.id, names=sorted(meant.get(v.version,[])), scores=v.scores) for v in self.manager.store.list() if self.sees(v.id)]
+        meant:dict[tuple[str,str],list[str]] = {}
+        for name,known in self.names().items(): meant.setdefault(known,[]).append(name)
+        return [dict(id=self.short(v.id), version=v.version, kind=v.kind, base=v.base_digest, shared='.' not in v.id, names=sorted(meant.get((self.short(v.id),v.version),[])), scores=v.scores) for v in self.manager.store.list() if self.sees(v.id)]

@@ -40,6 +40,7 @@ class Receipt:
     timings_ms:dict[str,float]
     asked:str='' # Hash of the question, to tell whether another one came under the same idempotency key
     unmatched:list[str] = field(default_factory=list)
+    arms:dict[str,dict[str,list[str]]] = field(default_factory=dict) # Experiment → variant → the versions that it had
     kept:dict[str,Any]|None = field(default=None, repr=False) # prompt, text, tokens, logprobs; None where they are not kept
 
     def generation(self, prompt:Sequence[int])->Generation: # Raises `NoAnswerError` if its text is not kept
@@ -47,8 +48,10 @@ class Receipt:
         if not self.kept: raise NoAnswerError(f'The text of answer {self.id} is not kept, or no longer.', "A tenant's keep_days says for how long it is.")
         return Generation.read(self.kept['text'], self.kept['tokens'], self.kept['logprobs'], self.composition, self.finish, prompt)
     def to_dict(self)->dict[str,Any]:
-        "As JSON; `at` in ISO 8601, `kept` only prompt and text."
+        "As JSON, in the tenant's own names; `at` in ISO 8601, of what is kept only prompt and text."
+        own = lambda name,sign: name.removeprefix(f'{self.tenant}{sign}')
         d = asdict(self)|dict(at=datetime.fromtimestamp(self.at,UTC).isoformat(timespec='milliseconds'))
+        d |= dict(composition=dict(self.composition, adapters=[dict(a, id=own(a['id'],'.')) for a in self.composition['adapters']]), variants={own(e,'/'): v for e,v in self.variants.items()}, arms={own(e,'/'): v for e,v in self.arms.items()})
         return {k: v for k,v in d.items() if k not in ('kept','asked')}|dict(prompt=self.kept and self.kept['prompt'], text=self.kept and self.kept['text'])
 
 def new_id(tenant:str, key:str|None=None)->str:

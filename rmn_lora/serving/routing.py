@@ -28,6 +28,7 @@ class Routed:
     id:str # Of the answer
     model:ComposedModel|None # None: the base alone
     variants:dict[str,str] # Experiment → variant
+    arms:dict[str,dict[str,list[str]]] # Experiment → variant → the versions that it had
     later:frozenset[str] # Those of them whose outcome is reported later
     unmatched:list[str] # What it is about, and has no adapter
     seconds:float # That it took to find out
@@ -48,9 +49,9 @@ class Router:
         "Assign a request's variants, and compose what answers it. Raises what resolving and composing adapters raise."
         began,id = time.perf_counter(),id or new_id(tenant)
         versions,unmatched = self._versions(asked, Island(self.manager,tenant))
-        versions,variants,later = self._assigned(versions, asked, tenant, id)
+        versions,variants,arms,later = self._assigned(versions, asked, tenant, id)
         model = self.compositor.model(versions, asked.strategy, **({} if asked.weights is None else dict(weights=asked.weights))) if versions else None
-        return Routed(asked, tenant, id, model, variants, frozenset(later), unmatched, time.perf_counter()-began)
+        return Routed(asked, tenant, id, model, variants, arms, frozenset(later), unmatched, time.perf_counter()-began)
 
     def _versions(self, asked:InferenceRequest, island:Island)->tuple[list[AdapterVersion],list[str]]:
         if asked.adapters is not None: return [island.resolve(n) for n in asked.adapters],[]
@@ -59,9 +60,9 @@ class Router:
         versions = {v.version: v for _,name in found if name for v in [self.manager.resolve(name)]}
         return list(versions.values()),[value for value,name in found if not name]
 
-    def _assigned(self, versions:list[AdapterVersion], asked:InferenceRequest, tenant:str, id:str)->tuple[list[AdapterVersion],dict[str,str],list[str]]:
-        variants,later = dict[str,str](),list[str]()
-        if not self.experiments or asked.weights is not None: return versions,variants,later
+    def _assigned(self, versions:list[AdapterVersion], asked:InferenceRequest, tenant:str, id:str)->tuple[list[AdapterVersion],dict[str,str],dict[str,dict[str,list[str]]],list[str]]:
+        variants,met,later = dict[str,str](),dict[str,dict[str,list[str]]](),list[str]()
+        if not self.experiments or asked.weights is not None: return versions,variants,met,later
         try: running = self.experiments.running(tenant)
         except UnavailableError: running = [] # Nothing is known of experiments: the control answers
         for e in running:
@@ -73,9 +74,9 @@ class Router:
             if variant is None: continue
             others = [v for v in versions if v.version not in control]
             versions = [*others,*(v for v in arms[variant] if v.version not in {o.version for o in others})]
-            variants[e.experiment_id] = variant
+            variants[e.experiment_id],met[e.experiment_id] = variant,{v: [a.version for a in arm] for v,arm in arms.items()}
             if e.definition.get('outcomes')=='later': later.append(e.experiment_id)
-        return versions,variants,later
+        return versions,variants,met,later
 
     def kept_under(self,
         routed:Routed,

@@ -142,7 +142,7 @@ class MultiTenantRuntime:
         own = (await self._settings(routed.tenant)).keep_days
         keep = self.settings.serving.keep_days if own is None else own
         receipt = Receipt(routed.id, routed.tenant, 0., who, request_id, g.identity, routed.variants, routed.asked.about(routed.tenant), routed.asked.drawn, g.finish, dict(prompt=len(g.prompt), answer=len(g.tokens)),
-            _uncertainty(g), timings, routed.asked.digest, routed.unmatched, kept=dict(prompt=routed.asked.prompt, text=g.text, tokens=g.tokens, logprobs=[round(x,6) for x in g.logprobs.tolist()]) if keep else None)
+            _uncertainty(g), timings, routed.asked.digest, routed.unmatched, routed.arms, kept=dict(prompt=routed.asked.prompt, text=g.text, tokens=g.tokens, logprobs=[round(x,6) for x in g.logprobs.tolist()]) if keep else None)
         seq = self._recorded(routed, receipt)
         return self.answer_of(receipt, g.text, await self.durable(seq) if routed.variants else seq is not None)
 

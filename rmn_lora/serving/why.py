@@ -44,12 +44,13 @@ class Why:
         return {n: sum(t['shares'][n] for t in self.tokens) for n in names}
 
     def __str__(self)->str:
-        r,c = self.receipt,self.receipt.composition
+        r,d = self.receipt,self.receipt.to_dict()
+        c = d['composition']
         said = {True: f'verified (largest difference {self.worst:.1e} nats)', False: f'NOT SAID BY THESE: the log-probabilities differ by {self.worst} nats', None: 'not verified'}[self.verified]
-        lines = [f'Answer {r.id} of {r.to_dict()["at"]}, for {r.tenant}, asked by {r.who or "somebody without a key"} (request {r.request_id})',
+        lines = [f'Answer {r.id} of {d["at"]}, for {r.tenant}, asked by {r.who or "somebody without a key"} (request {r.request_id})',
             *([f'Asked:    {m["role"]}: {m["content"]}' for m in r.kept['prompt']]+[f'Answered: {r.kept["text"]}'] if r.kept else ['Its text is not kept.']),
             f'Made by:  {" + ".join(map(_part,c["adapters"])) or "the base model alone"}; {said}',
-            *([f'Variant:  {", ".join(f"{v} of {e}" for e,v in r.variants.items())}'] if r.variants else []),
+            *([f'Variant:  {", ".join(f"{v} of {e}" for e,v in d["variants"].items())}'] if r.variants else []),
             f'Sure:     {_sure(r)}',
             *([f'Shares:   {", ".join(_share(*s) for s in self.shares().items())} nats (above 0: made it likelier)'] if self.tokens else []),
             *(f'Instead:  {v} of {e} would say: {t}' for e,arms in self.others.items() for v,t in arms.items()), *(f'Unknown:  {u}' for u in self.unknown)]
@@ -99,19 +100,18 @@ def _model(runtime:MultiTenantRuntime, record:dict[str,Any])->ComposedModel|None
 def _tokens(runtime:MultiTenantRuntime, r:Receipt)->list[dict[str,Any]]:
     kept,tokenizer = r.kept or {},runtime.manager.base.tokenizer
     model = _model(runtime, r.composition)
-    shares = {n: x.tolist() for n,x in contributions(model, kept['prompt'], kept['tokens']).items()} if model and kept['tokens'] else {'': kept['logprobs']}
+    shares = {n.removeprefix(f'{r.tenant}.'): x.tolist() for n,x in contributions(model, kept['prompt'], kept['tokens']).items()} if model and kept['tokens'] else {'': kept['logprobs']}
     texts = [tokenizer.decode(kept['tokens'][:i], skip_special_tokens=True) for i in range(len(kept['tokens'])+1)]
     return [dict(text=after[len(before):], logprob=lp, shares={n: round(x[i],4) for n,x in shares.items()}) for i,(before,after,lp) in enumerate(zip(texts,texts[1:],kept['logprobs']))]
 
 def _others(runtime:MultiTenantRuntime, r:Receipt, experiment_id:str)->dict[str,str]:
-    "What the other variants say to the same question."
-    arms = {v.variant_id: v.adapter_ids for v in runtime.experiments.get_experiment(experiment_id).variants} if runtime.experiments else {}
-    own = {runtime.manager.resolve(a).version for a in arms[r.variants[experiment_id]]}
-    stay = [runtime.manager.part(a['id'],a['version']) for a in r.composition['adapters'] if a['version'] not in own]
+    "What the other variants say to the same question, as they were when it was asked."
+    arms,given = r.arms[experiment_id],r.variants[experiment_id]
+    stay = [runtime.manager.part(a['id'],a['version']) for a in r.composition['adapters'] if a['version'] not in arms[given]]
     asked = {}
-    for v,ids in arms.items():
-        if v==r.variants[experiment_id]: continue
-        stack = [*stay,*(runtime.manager.resolve(a) for a in ids)]
+    for v,versions in arms.items():
+        if v==given: continue
+        stack = [*stay,*(runtime.manager.resolve(a) for a in versions if a not in {s.version for s in stay})]
         asked[v] = runtime.compositor.submit(runtime.compositor.model(stack) if stack else None, (r.kept or {})['prompt'], tenant=r.tenant, **r.drawn)
     return {v: request.result(runtime.settings.serving.deadline).text for v,request in asked.items()}
 

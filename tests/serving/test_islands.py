@@ -36,6 +36,30 @@ def test_ones_own_before_everybodys(here):
     by = {w: here.ask('POST','/inference',w,json=dict(messages=[dict(content='x')],task='tools',max_new_tokens=2)).json()['composition']['adapters'][0]['version'] for w in ('acme','birch')}
     assert by['birch']==made['version']!=by['acme']
 
+def test_what_it_is_told_is_in_its_own_names(here):
+    made(here,'named',variants=[dict(variant_id='a',adapter_ids=['voice'],traffic_percentage=.5),dict(variant_id='b',adapter_ids=['task_tools'],traffic_percentage=.5)])
+    r = here.infer('named',adapters=['voice'],user_id='ana').json()
+    said = here.ask('GET',f'/answers/{r["id"]}').text+here.ask('GET',f'/answers/{r["id"]}/why').text+here.ask('POST','/ab-testing/experiments/named/start').text+here.ask('GET','/ab-testing/experiments/namde').text+here.ask('POST','/ab-testing/experiments/named/promote').text
+    assert 'acme/' not in said and 'acme.' not in said and 'named' in said
+    here.ask('POST','/ab-testing/experiments/named/stop')
+
+def test_what_the_other_would_have_said_is_of_the_versions_of_that_time(here):
+    here.ask('PUT','/aliases/moving',json=dict(version='task_tools_first'))
+    made(here,'moved',variants=[dict(variant_id='a',adapter_ids=['moving'],traffic_percentage=.5),dict(variant_id='b',adapter_ids=['task_tools'],traffic_percentage=.5)])
+    ids = [here.infer(f'spend={i}.50',adapters=['moving'],user_id=f'm{i}',max_new_tokens=12).json()['id'] for i in range(8)]
+    def others(): return [here.ask('GET',f'/answers/{i}/why').json()['others']['moved'] for i in ids]
+    before = others()
+    assert {k for o in before for k in o}=={'a','b'}
+    here.ask('POST','/composition/swap',json=dict(old_adapter_id='moving',new_adapter_id='task_tools'))
+    assert others()==before
+    here.ask('POST','/ab-testing/experiments/moved/stop')
+
+def test_a_task_is_ones_own_before_everybodys(here):
+    own = upload(here,'tools','birch',change=lambda t: [t.__setitem__(k,t[k]*1.002) for k in t]).json()['version']
+    r = here.ask('POST','/inference','birch',json=dict(messages=[dict(content='x')],task='tools',max_new_tokens=1)).json()
+    listed = {a['version']: a['names'] for a in here.ask('GET','/adapters','birch').json()['adapters']}
+    assert listed[own]==['tools'] and r['composition']['adapters'][0]['id'] in ('task_tools','tools')
+
 def test_what_is_everybodys_moves_for_those_who_run_the_server_only(here):
     move = dict(old_adapter_id='task_tools_first',new_adapter_id='task_tools')
     assert here.ask('POST','/composition/swap','acme',json=move).status_code==403 and here.ask('POST','/composition/rollback','acme',json=dict(adapter_id='task_tools_first')).status_code==403

@@ -133,4 +133,5 @@ def test_logs_hold_no_prompt_and_no_key(server):
         with Database(f'sqlite:///{server.folder}/server.db') as db: return [e.body['request_id'] for some in read(db,kinds=('answer',)) for e in some]
     assert until(lambda: 'my-request-1' in receipts())
 
-def test_it_stops_with_status_0(server): assert server.stop()==0
+def test_it_stops_with_status_0_and_its_database_is_one_file(server):
+    assert server.stop()==0 and [p.name for p in server.folder.glob('server.db*')]==['server.db']
