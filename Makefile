@@ -1,7 +1,7 @@
 # RMN LoRA Workbench. Every target sets up what it needs; `make` alone lists them.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lab docs readme bench tours soak clean
+.PHONY: help setup demo serve test check lab docs readme bench tours soak clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -22,6 +22,9 @@ setup: ## make .venv and install into it what constraints.txt pins (the others d
 
 demo: setup ## the main job, from raw reports to an adapter that proves itself
 	@$(BIN)/rmn-lora run demo
+
+serve: setup ## start the server on this machine, without keys (http://127.0.0.1:8000/docs)
+	@$(BIN)/rmn-lora serve --insecure-local
 
 test: ## run the lessons in the notebooks, then the tests
 	@bash .ci/setup browser
@@ -54,8 +57,9 @@ bench: setup ## run the benchmarks in nbs/bench/, or one: make bench BENCH=name
 tours: setup ## run the tours in nbs/tours/: one story each, from end to end
 	@set -e; shopt -s nullglob; for notebook in nbs/tours/*.ipynb; do $(BIN)/rmn-lora run "$$notebook"; done
 
-soak: setup ## sixteen threads at one engine for ten minutes: every answer verified, memory flat
+soak: setup ## ten minutes each: sixteen threads at one engine, and clients at one server; every answer verified, memory flat
 	@RMN_STRESS_SECONDS=600 $(BIN)/pytest tests/adapters/test_compositor.py -k sixteen_threads -s
+	@RMN_SOAK_SECONDS=600 RMN_OUTAGE_SECONDS=20 $(BIN)/pytest tests/serving/test_soak.py tests/serving/test_outage.py -s
 
 clean: ## remove what the targets made, except .venv and runs/
 	rm -rf _docs _proc build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

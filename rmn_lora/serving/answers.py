@@ -36,13 +36,13 @@ async def _gone(request:Request)->None:
 
 async def _unless_gone(request:Request, work:Any)->Any:
     "What `work` gives; if whoever asked goes away, it is given up."
-    answering,leaving = asyncio.ensure_future(work),asyncio.ensure_future(_gone(request))
-    try:
-        await asyncio.wait([answering,leaving], return_when=asyncio.FIRST_COMPLETED)
-        if answering.done(): return answering.result()
-        raise ClientDisconnect
-    finally:
-        answering.cancel(); leaving.cancel()
+    asker,leaving = asyncio.current_task(),asyncio.ensure_future(_gone(request))
+    leaving.add_done_callback(lambda t: None if t.cancelled() or asker is None else asker.cancel())
+    try: return await work
+    except asyncio.CancelledError:
+        if leaving.done() and asker and asker.uncancel()==0: raise ClientDisconnect from None
+        raise
+    finally: leaving.cancel()
 
 async def _answer(request:Request, asked:InferenceRequest, tenant:str, asking:Asking, key:str|None)->Answer:
     server,who = server_of(request),asking.access.who if asking.access else ''

@@ -6,7 +6,7 @@
 __all__ = ['questions', 'add_middlewares', 'create_app']
 
 # %% ../../nbs/74f_serving.api.ipynb #19b55a48
-import asyncio
+import asyncio, os, time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
@@ -47,6 +47,13 @@ _PATHS:dict[str,type[InferenceRequest]|type[ChatRequest]] = {'/inference': Infer
 def questions(runtime:MultiTenantRuntime, once:Once)->Callable[[Scope,bytes],Awaitable[Question|None]]:
     "What an answer may be kept under, for `CacheMiddleware`."
     known:dict[tuple[str,bytes],InferenceRequest] = {}
+    asked_again:dict[tuple[str,str,bytes],tuple[float,int,Question]] = {} # Until when, as of which meaning of names, what
+    names,router = str(runtime.manager.store.root/'.aliases'),runtime.router
+
+    def meaning()->int:
+        "Another number whenever a name has moved: names are files that are replaced."
+        try: return os.stat(names).st_mtime_ns
+        except OSError: return 0
 
     def parsed(path:str, body:bytes)->InferenceRequest|None:
         if asked := known.get((path,body)): return asked
@@ -62,16 +69,22 @@ def questions(runtime:MultiTenantRuntime, once:Once)->Callable[[Scope,bytes],Awa
         asking,given = asking_of(scope),header(scope,b'idempotency-key')
         key = given.decode('latin-1') if given else ''
         if not asking.access or not (tenant := asking.own) or 'infer' not in asking.access.scopes or (key and (scope['path']!='/inference' or once.knows(tenant,key))): return None
+        if not key and (seen := asked_again.get((tenant,scope['path'],body))) and time.monotonic()<seen[0] and meaning()==seen[1] and not runtime.draining: return seen[2]
         asked = parsed(scope['path'],body)
         if asked is None or asked.stream or asked.temperature or runtime.draining: return None
+        as_of = meaning()
         id = new_id(tenant,key) if key else None
-        routed = runtime.router.route(asked,tenant,id) if runtime.router.is_young(tenant) else await runtime.apart(runtime.router.route,asked,tenant,id)
-        if not (under := runtime.router.kept_under(routed, scope['path'])): return None
+        routed = router.route(asked,tenant,id) if router.is_young(tenant) else await runtime.apart(router.route,asked,tenant,id)
+        if not (under := router.kept_under(routed, scope['path'])): return None
         asking.routed = routed
         def again(answer:bytes)->None:
             runtime.seen_again(routed)
             if key: once.keep(tenant, key, asked, answer)
-        return Question(under, tenant, routed.model.composition.identity if routed.model else '', again if routed.variants or key else None)
+        question = Question(under, tenant, routed.model.composition.identity if routed.model else '', again if routed.variants or key else None)
+        if not question.again and len(body)<=16_384:
+            if len(asked_again)>=1000: asked_again.clear()
+            asked_again[tenant,scope['path'],body] = time.monotonic()+1,as_of,question
+        return question
     return question
 
 

@@ -26,10 +26,11 @@ class Taken:
     seconds:float # Until the oldest call is forgotten, and one more may be made
 
     @property
-    def headers(self)->dict[str,str]:
-        "X-RateLimit-Limit, -Remaining and -Reset, in whole seconds; Retry-After where the call may not go on."
-        wait = str(max(1,ceil(self.seconds)))
-        return {'X-RateLimit-Limit': str(self.calls), 'X-RateLimit-Remaining': str(self.remaining), 'X-RateLimit-Reset': wait}|({} if self.allowed else {'Retry-After': wait})
+    def wait(self)->int: "The same in whole seconds, at least one."; return max(1,ceil(self.seconds))
+    @property
+    def headers(self)->list[tuple[bytes,bytes]]:
+        "X-RateLimit-Limit, -Remaining and -Reset, as ASGI has headers."
+        return [(b'x-ratelimit-limit',b'%d'%self.calls),(b'x-ratelimit-remaining',b'%d'%self.remaining),(b'x-ratelimit-reset',b'%d'%self.wait)]
 
 class Limiter(Protocol):
     "What counts calls."

@@ -7,7 +7,7 @@ __all__ = ['Scope', 'Send', 'Receive', 'App', 'PUBLIC', 'LOCAL', 'Asking', 'aski
            'CredentialMiddleware', 'SignedIn', 'RateLimitMiddleware', 'BodyLimit']
 
 # %% ../../nbs/71c_serving.middleware.ipynb #5ccac6a3
-import asyncio, logging, re, sys, time, traceback, uuid
+import asyncio, logging, os, re, sys, time, traceback
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeAlias
@@ -33,12 +33,14 @@ class Asking:
     "A request, as far as it is known by now."
     id:str
     client:str # Its address
+    sent:dict[bytes,bytes] # Its headers, by their names in lower case; of several of one name the last
     access:Access|None=None
     tenant:str|None=None # None: not said, or nobody's
     refused:WorkbenchError|None=None # Why it has no access
     cache:str='' # hit or miss
     route:str='' # Where no router has said it
     routed:Any=None # What the cache has found out for the route
+    headers:list[tuple[bytes,bytes]]|None=None # That its answer is to have besides; None: nobody adds them
 
     @property
     def own(self)->str|None:
@@ -47,18 +49,18 @@ class Asking:
 
 def asking_of(scope:Scope)->Asking:
     "What is known of the request of a scope."
-    if 'rmn' not in scope: scope['rmn'] = Asking(_id(scope), (scope.get('client') or ('',))[0])
-    return scope['rmn']
+    if (asking := scope.get('rmn')) is None:
+        sent = dict(scope['headers'])
+        asking = scope['rmn'] = Asking(_id(sent), (scope.get('client') or ('',))[0], sent)
+    return asking
 
 def header(scope:Scope, name:bytes)->bytes|None:
-    "The first header of a name, in lower case."
-    for k,v in scope['headers']:
-        if k==name: return v
-    return None
+    "The header of a name, in lower case."
+    return asking_of(scope).sent.get(name)
 
-def _id(scope:Scope)->str:
-    given = header(scope,b'x-request-id')
-    return given.decode() if given and _ID.fullmatch(given) else uuid.uuid4().hex
+def _id(sent:dict[bytes,bytes])->str:
+    given = sent.get(b'x-request-id')
+    return given.decode() if given and _ID.fullmatch(given) else os.urandom(16).hex()
 
 # %% ../../nbs/71c_serving.middleware.ipynb #fea76323
 def access_logger(
@@ -75,18 +77,19 @@ class RequestLog:
         traffic:Traffic|None=None, # What counts
         logger:Any=None, # As `access_logger` makes it; None writes nothing
     ):
-        self.app,self.traffic,self.logger = app,traffic or Traffic(),logger
+        self.app,self.traffic,self.logger = app,traffic or Traffic(),logger and logger.bind()
 
     async def __call__(self, scope:Scope, receive:Receive, send:Send)->None:
         if scope['type']!='http':
             await self.app(scope,receive,send)
             return
         began,asking,status = time.perf_counter(),asking_of(scope),0
+        asking.headers = []
         async def send_on(message:dict[str,Any])->None:
             nonlocal status
             if message['type']=='http.response.start':
                 status = message['status']
-                message['headers'] = [*message.get('headers',()),(b'x-request-id',asking.id.encode()),(b'x-response-time',b'%.1fms'%(1000*(time.perf_counter()-began)))]
+                message['headers'] = [*message.get('headers',()),*(asking.headers or ()),(b'x-request-id',asking.id.encode()),(b'x-response-time',b'%.1fms'%(1000*(time.perf_counter()-began)))]
             await send(message)
         failed:Exception|None = None
         try: await self.app(scope,receive,send_on)
@@ -120,7 +123,8 @@ class CredentialMiddleware:
 
     async def __call__(self, scope:Scope, receive:Receive, send:Send)->None:
         if scope['type']=='http':
-            asking,given,tenant = asking_of(scope),header(scope,b'authorization'),header(scope,b'x-tenant-id')
+            asking = asking_of(scope)
+            given,tenant = asking.sent.get(b'authorization'),asking.sent.get(b'x-tenant-id')
             try:
                 asking.access = LOCAL if self.insecure else await self._access(given.decode('latin-1') if given else None)
                 if tenant is not None: asking.tenant = asking.access.tenant(tenant.decode('latin-1'))
@@ -146,6 +150,13 @@ class SignedIn:
         await self.app(scope,receive,send)
 
 # %% ../../nbs/71c_serving.middleware.ipynb #4c47ba9f
+def _with_headers(send:Send, headers:list[tuple[bytes,bytes]])->Send:
+    "Where no `RequestLog` adds them."
+    async def send_on(message:dict[str,Any])->None:
+        if message['type']=='http.response.start': message['headers'] = [*message.get('headers',()),*headers]
+        await send(message)
+    return send_on
+
 class RateLimitMiddleware:
     "Lets each caller through so often: 429 and Retry-After beyond that, and X-RateLimit headers on every answer."
     def __init__(self, app:App,
@@ -166,12 +177,10 @@ class RateLimitMiddleware:
         calls,period,apart = (await self.limits_of(asking,scope['path']) if self.limits_of else None) or self.default
         who = f'{asking.access.who}/{asking.tenant if asking.access.tenants is None and asking.access is not LOCAL else ""}/{apart}' if asking.access and asking.access is not LOCAL else f'address/{asking.client}/{apart}'
         taken = await asyncio.to_thread(self.limiter.take,who,calls,period) if self._takes_time else self.limiter.take(who,calls,period)
-        headers = [(k.lower().encode(),v.encode()) for k,v in taken.headers.items() if k!='Retry-After']
-        async def send_on(message:dict[str,Any])->None:
-            if message['type']=='http.response.start': message['headers'] = [*message.get('headers',()),*headers]
-            await send(message)
-        if taken.allowed: await self.app(scope,receive,send_on)
-        else: await send_problem(Problem(429, 'too-many-requests', 'Too many requests.', f'{calls} calls in {period:g} seconds were made already.', f'Ask again in {taken.headers["Retry-After"]} seconds.', {'Retry-After': taken.headers['Retry-After']}), send_on, asking.id)
+        if asking.headers is None: send = _with_headers(send, taken.headers)
+        else: asking.headers += taken.headers
+        if taken.allowed: await self.app(scope,receive,send)
+        else: await send_problem(Problem(429, 'too-many-requests', 'Too many requests.', f'{calls} calls in {period:g} seconds were made already.', f'Ask again in {taken.wait} seconds.', {'Retry-After': str(taken.wait)}), send, asking.id)
 
 # %% ../../nbs/71c_serving.middleware.ipynb #6f5c2fb1
 class BodyLimit:
@@ -186,25 +195,19 @@ class BodyLimit:
         if scope['type']!='http':
             await self.app(scope,receive,send)
             return
-        room,read,begun = self.larger.get(scope['path'],self.max_bytes),0,False
-        said = header(scope,b'content-length')
-        too_large = Problem(413, 'too-large', 'The body is too large.', f'At most {room:,} bytes are taken here.', 'Send less at once.')
+        room,read,said = self.larger.get(scope['path'],self.max_bytes),0,header(scope,b'content-length')
         if said and said.isdigit() and int(said)>room:
-            await send_problem(too_large, send, asking_of(scope).id)
+            await send_problem(_too_large(room), send, asking_of(scope).id)
             return
         async def receive_on()->dict[str,Any]:
             nonlocal read
             message = await receive()
             read += len(message.get('body',b''))
-            if read>room: raise _TooLarge(413, too_large.detail)
+            if read>room: raise _TooLarge(413, f'At most {room:,} bytes are taken here.')
             return message
-        async def send_on(message:dict[str,Any])->None:
-            nonlocal begun
-            begun = True
-            await send(message)
-        try: await self.app(scope,receive_on,send_on)
-        except _TooLarge:
-            if begun: raise
-            await send_problem(too_large, send, asking_of(scope).id)
+        try: await self.app(scope,receive_on,send)
+        except _TooLarge: await send_problem(_too_large(room), send, asking_of(scope).id)
+
+def _too_large(room:int)->Problem: return Problem(413, 'too-large', 'The body is too large.', f'At most {room:,} bytes are taken here.', 'Send less at once.')
 
 class _TooLarge(HTTPException): "FastAPI lets its own pass, and makes a 400 of any other."

@@ -8,7 +8,7 @@ __all__ = ['Receipt', 'new_id', 'Receipts']
 # %% ../../nbs/72b_serving.receipts.ipynb #024bf36c
 import json, time, uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,7 +50,7 @@ class Receipt:
     def to_dict(self)->dict[str,Any]:
         "As JSON, in the tenant's own names; `at` in ISO 8601, of what is kept only prompt and text."
         own = lambda name,sign: name.removeprefix(f'{self.tenant}{sign}')
-        d = asdict(self)|dict(at=datetime.fromtimestamp(self.at,UTC).isoformat(timespec='milliseconds'))
+        d = vars(self)|dict(at=datetime.fromtimestamp(self.at,UTC).isoformat(timespec='milliseconds'))
         d |= dict(composition=dict(self.composition, adapters=[dict(a, id=own(a['id'],'.')) for a in self.composition['adapters']]), variants={own(e,'/'): v for e,v in self.variants.items()}, arms={own(e,'/'): v for e,v in self.arms.items()})
         return {k: v for k,v in d.items() if k not in ('kept','asked')}|dict(prompt=self.kept and self.kept['prompt'], text=self.kept and self.kept['text'])
 
@@ -69,7 +69,7 @@ class Receipts:
         receipt:Receipt, # With what is to be kept of the text, or without
     )->int: # The journal's number of its last event
         "Keep a receipt."
-        said = {k: v for k,v in asdict(receipt).items() if k not in ('kept','at')}
+        said = {k: v for k,v in vars(receipt).items() if k not in ('kept','at')} # `asdict` would copy all of it
         if receipt.kept: self.journal.record(dict(kind='text', key=_key('text',receipt.tenant,receipt.id), **receipt.kept))
         return self.journal.record(dict(kind='answer', key=_key('answer',receipt.tenant,receipt.id), **said))
 

@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from os import PathLike
+from statistics import fmean
 from typing import Any
 
-import numpy as np
 from pydantic_core import from_json
 
 from ..adapters.compositor import RealtimeCompositor, get_compositor
@@ -31,14 +31,13 @@ from .responses import ResponseCache, Responses
 from .routing import Routed, Router
 from .tenants import Tenants
 from ..settings import Settings, load_settings
-from ..stats.uncertainty import log_perplexity, mean_token_entropy
 from ..storage.database import Database, get_db
 from ..storage.journal import Journal
 
 # %% ../../nbs/72d_serving.runtime.ipynb #6aeddd16
 def _uncertainty(g:Generation)->dict[str,float]|None:
     if not g.tokens: return None
-    return dict(log_perplexity=log_perplexity(np.asarray(g.logprobs)), mean_token_entropy=mean_token_entropy(np.asarray(g.entropy)), mean_margin=float(g.margin.mean()))
+    return dict(log_perplexity=-fmean(g.logprobs.tolist()), mean_token_entropy=fmean(g.entropy.tolist()), mean_margin=fmean(g.margin.tolist()))
 
 def _tool_call(text:str)->dict[str,Any]|None:
     "An answer that calls a tool, as JSON."
@@ -77,7 +76,7 @@ class MultiTenantRuntime:
         self._idle = asyncio.Event()
         self._idle.set()
         self._waiting:list[tuple[int,asyncio.AbstractEventLoop,asyncio.Future[bool]]] = []
-        self.journal.follow(self._followed)
+        self.journal.follow(self._followed, ())
 
     def island(self, tenant:str|None)->Island: "The adapters as a tenant sees them."; return Island(self.manager,tenant)
 
@@ -96,7 +95,8 @@ class MultiTenantRuntime:
         routed:Routed|None=None, # If that is known already
     )->Answer: # Raises what `Router.route` raises, `BusyError`, `DeadlineError`, `EngineError`
         "Answer a request."
-        routed,request = await self.apart(self._submit, asked, tenant, id, routed)
+        if routed and self._is_quick(routed): routed,request = self._submit(asked, tenant, id, routed)
+        else: routed,request = await self.apart(self._submit, asked, tenant, id, routed)
         with self._counted(routed,request): generation = await request
         return await self._answered(routed, generation, who, request_id)
 
@@ -106,6 +106,10 @@ class MultiTenantRuntime:
         with self._counted(routed,request):
             async for piece in request: yield piece
         yield await self._answered(routed, request.result(), who, request_id)
+
+    def _is_quick(self, routed:Routed)->bool:
+        "Is nothing left to do that takes time? Its adapters are in the bank, and its prompt is short."
+        return (routed.model is None or self.compositor.residency.has(routed.model.composition)) and sum(len(m.content) for m in routed.asked.messages)<4000 and self.started
 
     def _submit(self, asked:InferenceRequest, tenant:str, id:str|None, routed:Routed|None)->tuple[Routed,Request]:
         if self.draining: raise BusyError('The server is about to stop.', 'Ask again: another one takes over.')

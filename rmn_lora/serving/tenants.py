@@ -6,7 +6,7 @@
 __all__ = ['SCOPES', 'Access', 'Credentials', 'TenantSettings', 'Tenants']
 
 # %% ../../nbs/70_serving.tenants.ipynb #e8cbe21c
-import hashlib, hmac, re, secrets
+import hashlib, hmac, re, secrets, time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -62,7 +62,7 @@ class Credentials:
         jwt_audience:str='', # What a token's `aud` has to name, where it is given
     ):
         self.db,self.jwt_key,self.jwt_audience = db or get_db(),jwt_key,jwt_audience
-        self._known = Recent(self._read)
+        self._known,self._verified = Recent(self._read),dict[str,tuple[float,Access]]()
         if jwt_key and 'PUBLIC KEY' not in jwt_key and len(jwt_key.encode())<32: raise CredentialError('The secret for tokens has fewer than 32 bytes.', 'Make one: python -c "import secrets; print(secrets.token_urlsafe(32))"')
 
     def issue(self,
@@ -83,7 +83,7 @@ class Credentials:
     def revoke(self, key_id:str)->None:
         "Refuse a key from now on. Raises `CredentialError` if there is none."
         with self.db.get_session() as session: self._row(session, key_id).revoked_at = now()
-        self._known.forget(key_id)
+        self._known.forget(key_id); self._verified.clear()
 
     def rotate(self,
         key_id:str,
@@ -96,7 +96,7 @@ class Credentials:
             new_id,secret = secrets.token_hex(6),secrets.token_urlsafe(32)
             session.add(Credential(key_id=new_id, digest=_digest(secret), name=old.name, tenants=old.tenants, scopes=old.scopes, expires_at=old.expires_at))
             old.revoked_at = now()+timedelta(seconds=grace)
-        self._known.forget(key_id)
+        self._known.forget(key_id); self._verified.clear()
         return f'rmn_{new_id}_{secret}'
 
     def keys(self)->list[dict[str,Any]]:
@@ -112,7 +112,15 @@ class Credentials:
     def verify(self,
         authorization:str|None, # The header: Bearer and a key or a token
     )->Access: # Raises `CredentialError`
-        "What a request may do."
+        "What a request may do; of a header that was verified within the second, the same."
+        at,access = self._verified.get(authorization or '',(0.,None))
+        if access is not None and time.monotonic()-at<1: return access
+        access = self._verify(authorization)
+        if len(self._verified)>=10_000: self._verified.clear()
+        self._verified[authorization or ''] = time.monotonic(),access
+        return access
+
+    def _verify(self, authorization:str|None)->Access:
         kind,_,given = (authorization or '').partition(' ')
         if not given.strip(): raise CredentialError('No credential was given.', 'Send the header Authorization: Bearer KEY.')
         if kind.casefold()!='bearer': raise _REFUSED
@@ -129,6 +137,7 @@ class Credentials:
         return None if c is None else dict(digest=c.digest, revoked_at=c.revoked_at, expires_at=c.expires_at, access=Access(key_id, None if c.tenants is None else tuple(c.tenants), frozenset(c.scopes)))
     def is_young(self, authorization:str|None)->bool:
         "Can this header be verified without asking the database?"
+        if time.monotonic()-self._verified.get(authorization or '',(0.,None))[0]<1: return True
         key = _KEY.fullmatch((authorization or '').partition(' ')[2].strip())
         return not key or self._known.is_young(key[1])
 

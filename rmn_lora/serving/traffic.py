@@ -7,26 +7,32 @@ __all__ = ['Traffic']
 
 # %% ../../nbs/71b_serving.traffic.ipynb #fdbace09
 import time
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 # %% ../../nbs/71b_serving.traffic.ipynb #4715cb9b
 _BUCKETS = (.001,.0025,.005,.01,.025,.05,.1,.25,.5,1.,2.5,5.,10.,30.,60.)
 
+@dataclass(slots=True)
+class _Route:
+    "What is known of a route: how often it ended how, and how long it took."
+    counts:Counter[tuple[str,int]] = field(default_factory=Counter) # Method, first digit of the status
+    seconds:float = 0.
+    least:float = float('inf')
+    most:float = 0.
+    buckets:list[int] = field(default_factory=lambda: [0]*(len(_BUCKETS)+1))
+
 class Traffic:
-    "Counts requests. Thread-safe."
+    "Counts requests. For one event loop; it may be read from any thread."
     def __init__(self,
         state:Callable[[],Mapping[str,float]]=dict, # Name → a value to read when somebody looks, as in {'engine_waiting': 3}
     ):
-        from prometheus_client import CollectorRegistry, Counter, Histogram
-        self.registry,self.state,self.began = CollectorRegistry(),state,time.monotonic()
-        self._requests = Counter('rmn_requests', 'Requests that were answered.', ['route','method','status'], registry=self.registry)
-        self._seconds = Histogram('rmn_request_seconds', 'From the first byte to the last.', ['route'], buckets=_BUCKETS, registry=self.registry)
-        self._cache = Counter('rmn_response_cache', 'Questions that might have been answered before.', ['outcome'], registry=self.registry)
-        self._series:dict[tuple[str,str,int],tuple[Any,Any]] = {} # Looking a series up by its labels costs more than counting
-        self.total = self.errors = self.hits = self.misses = 0
-        self.seconds,self.least,self.most = 0.,float('inf'),0.
-        self.registry.register(self)
+        self.state,self.began,self._routes = state,time.monotonic(),dict[str,_Route]()
+        self.hits = self.misses = 0
 
     def seen(self,
         route:str, # As the documentation has it
@@ -36,33 +42,42 @@ class Traffic:
         cache:str='', # hit, miss, or nothing
     )->None:
         "Count a request. An error is one of the server's: a status from 500."
-        key = route,method,status//100
-        if key not in self._series: self._series[key] = self._requests.labels(route,method,f'{status//100}xx'),self._seconds.labels(route)
-        requests,times = self._series[key]
-        requests.inc(); times.observe(seconds)
-        self.total += 1; self.errors += status>=500; self.seconds += seconds
-        self.least,self.most = min(self.least,seconds),max(self.most,seconds)
-        if cache:
-            self._cache.labels(cache).inc()
-            if cache=='hit': self.hits += 1
-            else: self.misses += 1
+        r = self._routes.get(route) or self._routes.setdefault(route,_Route())
+        r.counts[method,status//100] += 1
+        r.seconds += seconds
+        r.buckets[bisect_left(_BUCKETS,seconds)] += 1
+        if seconds<r.least: r.least = seconds
+        if seconds>r.most: r.most = seconds
+        if cache=='hit': self.hits += 1
+        elif cache: self.misses += 1
 
     def to_dict(self)->dict[str,Any]:
         "total_requests, total_errors, error_rate, cache_hits, cache_misses, cache_hit_rate, avg/min/max_response_time_ms, uptime_seconds. Rates are shares, from 0 to 1; of nothing they are null."
-        asked = self.hits+self.misses
-        return dict(total_requests=self.total, total_errors=self.errors, error_rate=self.errors/self.total if self.total else None,
+        routes,asked = list(self._routes.values()),self.hits+self.misses
+        total,errors = sum(r.counts.total() for r in routes),sum(n for r in routes for (_,digit),n in list(r.counts.items()) if digit>=5)
+        return dict(total_requests=total, total_errors=errors, error_rate=errors/total if total else None,
             cache_hits=self.hits, cache_misses=self.misses, cache_hit_rate=self.hits/asked if asked else None,
-            avg_response_time_ms=1000*self.seconds/self.total if self.total else None, min_response_time_ms=1000*self.least if self.total else None, max_response_time_ms=1000*self.most if self.total else None,
+            avg_response_time_ms=1000*sum(r.seconds for r in routes)/total if total else None, min_response_time_ms=1000*min(r.least for r in routes) if total else None, max_response_time_ms=1000*max(r.most for r in routes) if total else None,
             uptime_seconds=time.monotonic()-self.began)
 
     def collect(self)->Any:
-        "What `state` says, for Prometheus."
-        from prometheus_client.core import GaugeMetricFamily
+        "The same for Prometheus, with what `state` says."
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+        requests = CounterMetricFamily('rmn_requests', 'Requests that were answered.', labels=['route','method','status'])
+        times = HistogramMetricFamily('rmn_request_seconds', 'From the first byte to the last.', labels=['route'])
+        for route,r in list(self._routes.items()):
+            for (method,digit),n in list(r.counts.items()): requests.add_metric([route,method,f'{digit}xx'], n)
+            times.add_metric([route], [(str(le),n) for le,n in zip((*_BUCKETS,'+Inf'),accumulate(r.buckets))], r.seconds)
+        cache = CounterMetricFamily('rmn_response_cache', 'Questions that might have been answered before.', labels=['outcome'])
+        for outcome,n in (('hit',self.hits),('miss',self.misses)): cache.add_metric([outcome], n)
+        yield from (requests,times,cache)
         for name,value in self.state().items(): yield GaugeMetricFamily(f'rmn_{name}', name.replace('_',' '), value=float(value))
         yield GaugeMetricFamily('rmn_uptime_seconds', 'Since the server was started.', value=time.monotonic()-self.began)
 
     def exposition(self)->tuple[bytes,str]:
         "What a scraper is answered, and of which type it is."
-        from prometheus_client import generate_latest
+        from prometheus_client import CollectorRegistry, generate_latest
         from prometheus_client.exposition import CONTENT_TYPE_LATEST
-        return generate_latest(self.registry),CONTENT_TYPE_LATEST
+        registry = CollectorRegistry()
+        registry.register(self)
+        return generate_latest(registry),CONTENT_TYPE_LATEST

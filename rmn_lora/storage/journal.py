@@ -8,7 +8,7 @@ __all__ = ['Journal']
 # %% ../../nbs/04b_storage.journal.ipynb #2a78eb89
 import hashlib, json, logging, os, threading, time, uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from multiprocessing.util import Finalize
@@ -39,6 +39,7 @@ class Journal:
         self.spool = Path(spool) if spool else project_root()/'journal'
         self._of = hashlib.blake2b(self.db.url.render_as_string(hide_password=True).encode(), digest_size=6).hexdigest() # Whose events a file in the spool holds
         self._followers:list[Callable[[int,int,Iterator[Event]],None]] = []
+        self._wanted:set[str]|None = set() # Kinds that somebody follows
         self._begin()
         _journals.add(self)
         self._take_spooled()
@@ -133,14 +134,19 @@ class Journal:
 
     def _tell(self, rows:list[Row], first:int, last:int)->None:
         if not self._followers: return
-        bodies = from_json('['+','.join(r[5] for r in rows)+']')
+        chosen = [r for r in rows if self._wanted is None or r[4] in self._wanted]
+        bodies = from_json('['+','.join(r[5] for r in chosen)+']')
         for follower in self._followers:
-            try: follower(first, last, (Event(w,seq,at,kind,body) for (w,seq,_,at,kind,_),body in zip(rows,bodies)))
+            try: follower(first, last, (Event(w,seq,at,kind,body) for (w,seq,_,at,kind,_),body in zip(chosen,bodies)))
             except Exception: logging.getLogger(__name__).exception('What follows the journal failed; the events are durable.')
 
-    def follow(self, follower:Callable[[int,int,Iterator[Event]],None])->None:
+    def follow(self,
+        follower:Callable[[int,int,Iterator[Event]],None],
+        kinds:Collection[str]|None=None, # That it needs; None: all. It may be given others
+    )->None:
         "Call `follower(first, last, events)` after each commit with the numbers that it spans and what was new among them, in the journal's thread."
         self._followers.append(follower)
+        self._wanted = None if kinds is None or self._wanted is None else self._wanted|set(kinds)
 
     def state(self)->dict[str,Any]:
         "How it goes: events that wait, events that are durable, the last error and since when (seconds since 1970)."

@@ -54,7 +54,7 @@ class View:
     def __init__(self, journal:Journal):
         self.journal,self.lock = journal,threading.RLock()
         self._forget()
-        journal.follow(self._followed)
+        journal.follow(self._followed, self.kinds)
 
     def _forget(self)->None:
         "Know nothing, and start from what was kept of days whose events are gone."
