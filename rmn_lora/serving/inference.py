@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Text', 'Short', 'Name', 'Message', 'InferenceRequest', 'PartOut', 'CompositionOut', 'UncertaintyOut', 'Answer',
-           'composition_out']
+           'composition_out', 'tool_call']
 
 # %% ../../nbs/72_serving.inference.ipynb #0c66be43
 import hashlib
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import from_json
 
 # %% ../../nbs/72_serving.inference.ipynb #af8e22f6
 def _whole(text:str)->str:
@@ -118,3 +119,10 @@ def composition_out(
 )->CompositionOut:
     "A composition for whoever asks."
     return CompositionOut(identity=record.get('identity',''), base=record['base'], strategy=record.get('strategy',''), untested=bool(record.get('untested')), adapters=[PartOut(**dict(a, id=short(a['id']))) for a in record['adapters']])
+
+def tool_call(text:str)->dict[str,Any]|None:
+    "An answer that calls a tool, as JSON."
+    if not text.lstrip().startswith('{'): return None
+    try: said = from_json(text)
+    except ValueError: return None
+    return said if isinstance(said,dict) and 'tool' in said else None

@@ -12,10 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from os import PathLike
-from statistics import fmean
 from typing import Any
-
-from pydantic_core import from_json
 
 from ..adapters.compositor import RealtimeCompositor, get_compositor
 from ..adapters.generation import Generation
@@ -24,9 +21,9 @@ from ..adapters.request import Request
 from ..errors import BusyError, ConflictError, DeadlineError, StorageError, UnavailableError
 from ..services.ab_testing import ABTestingFramework
 from ..services.analytics import AdapterAnalytics
-from .inference import Answer, InferenceRequest, UncertaintyOut, composition_out
+from .inference import Answer, InferenceRequest, UncertaintyOut, composition_out, tool_call
 from .island import Island
-from .receipts import Receipt, Receipts, new_id
+from .receipts import Receipt, Receipts, new_id, uncertainty_of
 from .responses import ResponseCache, Responses
 from .routing import Routed, Router
 from .tenants import Tenants
@@ -35,17 +32,6 @@ from ..storage.database import Database, get_db
 from ..storage.journal import Journal
 
 # %% ../../nbs/72d_serving.runtime.ipynb #6aeddd16
-def _uncertainty(g:Generation)->dict[str,float]|None:
-    if not g.tokens: return None
-    return dict(log_perplexity=-fmean(g.logprobs.tolist()), mean_token_entropy=fmean(g.entropy.tolist()), mean_margin=fmean(g.margin.tolist()))
-
-def _tool_call(text:str)->dict[str,Any]|None:
-    "An answer that calls a tool, as JSON."
-    if not text.lstrip().startswith('{'): return None
-    try: said = from_json(text)
-    except ValueError: return None
-    return said if isinstance(said,dict) and 'tool' in said else None
-
 def _done(future:asyncio.Future[bool])->None:
     if not future.done(): future.set_result(True)
 
@@ -146,7 +132,7 @@ class MultiTenantRuntime:
         own = (await self._settings(routed.tenant)).keep_days
         keep = self.settings.serving.keep_days if own is None else own
         receipt = Receipt(routed.id, routed.tenant, 0., who, request_id, g.identity, routed.variants, routed.asked.about(routed.tenant), routed.asked.drawn, g.finish, dict(prompt=len(g.prompt), answer=len(g.tokens)),
-            _uncertainty(g), timings, routed.asked.digest, routed.unmatched, routed.arms, kept=dict(prompt=routed.asked.prompt, text=g.text, tokens=g.tokens, logprobs=[round(x,6) for x in g.logprobs.tolist()]) if keep else None)
+            uncertainty_of(g), timings, routed.asked.digest, routed.unmatched, routed.arms, kept=dict(prompt=routed.asked.prompt, text=g.text, tokens=g.tokens, logprobs=[round(x,6) for x in g.logprobs.tolist()]) if keep else None)
         seq = self._recorded(routed, receipt)
         return self.answer_of(receipt, g.text, await self.durable(seq) if routed.variants else seq is not None)
 
@@ -156,7 +142,7 @@ class MultiTenantRuntime:
 
     def answer_of(self, r:Receipt, text:str, recorded:bool=True)->Answer:
         "An answer, from its receipt and its text."
-        return Answer(id=r.id, text=text, tool_call=_tool_call(text), finish=r.finish, composition=composition_out(r.composition,self.island(r.tenant).short), variants={e.removeprefix(f'{r.tenant}/'): v for e,v in r.variants.items()},
+        return Answer(id=r.id, text=text, tool_call=tool_call(text), finish=r.finish, composition=composition_out(r.composition,self.island(r.tenant).short), variants={e.removeprefix(f'{r.tenant}/'): v for e,v in r.variants.items()},
             unmatched=r.unmatched, tokens=r.tokens, uncertainty=UncertaintyOut(**r.uncertainty) if r.uncertainty else None, timings_ms=r.timings_ms, recorded=recorded)
 
     # --- what is written down
