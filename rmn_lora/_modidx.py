@@ -2227,6 +2227,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                             'rmn_lora/serving/middleware.py'),
                                              'rmn_lora.serving.middleware.CredentialMiddleware._access': ( 'serving.middleware.html#credentialmiddleware._access',
                                                                                                            'rmn_lora/serving/middleware.py'),
+                                             'rmn_lora.serving.middleware.CredentialMiddleware._here': ( 'serving.middleware.html#credentialmiddleware._here',
+                                                                                                         'rmn_lora/serving/middleware.py'),
                                              'rmn_lora.serving.middleware.RateLimitMiddleware': ( 'serving.middleware.html#ratelimitmiddleware',
                                                                                                   'rmn_lora/serving/middleware.py'),
                                              'rmn_lora.serving.middleware.RateLimitMiddleware.__call__': ( 'serving.middleware.html#ratelimitmiddleware.__call__',

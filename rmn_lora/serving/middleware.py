@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, TypeAlias
 from fastapi import HTTPException
 from pydantic_core import to_json
 
-from ..errors import CredentialError, WorkbenchError
+from ..errors import AccessError, CredentialError, WorkbenchError
 from .limits import Limiter, SlidingWindow
 from .problems import Problem, problem_of, send_problem
 from .tenants import Access, Credentials
@@ -111,6 +111,7 @@ _METHODS = {'GET','HEAD','POST','PUT','PATCH','DELETE','OPTIONS'}
 
 # %% ../../nbs/71c_serving.middleware.ipynb #e18e8133
 PUBLIC = frozenset({'/','/health','/docs','/redoc','/openapi.json','/docs/oauth2-redirect'}) # What may be seen without a credential
+_LOOPBACK = re.compile(rb'(localhost|127\.0\.0\.1|\[::1\])(:\d+)?')
 LOCAL = Access('local', None, frozenset({'infer','read','record','manage','admin'}))
 
 class CredentialMiddleware:
@@ -126,11 +127,16 @@ class CredentialMiddleware:
             asking = asking_of(scope)
             given,tenant = asking.sent.get(b'authorization'),asking.sent.get(b'x-tenant-id')
             try:
+                if self.insecure: self._here(asking.sent.get(b'host',b''))
                 asking.access = LOCAL if self.insecure else await self._access(given.decode('latin-1') if given else None)
                 if tenant is not None: asking.tenant = asking.access.tenant(tenant.decode('latin-1'))
                 elif asking.access.tenants and len(asking.access.tenants)==1: asking.tenant = asking.access.tenants[0]
             except WorkbenchError as e: asking.refused = e
         await self.app(scope,receive,send)
+
+    def _here(self, host:bytes)->None:
+        "Refuse a request that was meant for another host: a page in somebody's browser whose name was made to lead here (DNS rebinding)."
+        if _LOOPBACK.fullmatch(host) is None: raise AccessError('This server was started without keys, for this machine only.', 'Ask it as http://127.0.0.1 or http://localhost.')
 
     async def _access(self, authorization:str|None)->Access:
         if self.credentials.is_young(authorization): return self.credentials.verify(authorization)

