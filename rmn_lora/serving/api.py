@@ -143,7 +143,7 @@ def add_middlewares(
     runtime = server.runtime
     async def limits(asking:Asking, path:str)->tuple[int,float,str]|None:
         if not asking.access or not asking.tenant: return None
-        try: own = runtime.tenants.settings(asking.tenant) if runtime.tenants.is_young(asking.tenant) else await runtime.apart(runtime.tenants.settings, asking.tenant)
+        try: own = runtime.tenants.young(asking.tenant) or await runtime.apart(runtime.tenants.settings, asking.tenant)
         except UnavailableError: return None # Nothing is known of the tenant: it has what everybody has
         if not own.limits: return None
         calls,period = limit_of(own, path, (settings.serving.calls,float(settings.serving.period)))

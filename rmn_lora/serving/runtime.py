@@ -137,8 +137,7 @@ class MultiTenantRuntime:
         return self.answer_of(receipt, g.text, await self.durable(seq) if routed.variants else seq is not None)
 
     async def _settings(self, tenant:str)->Any:
-        if self.tenants.is_young(tenant): return self.tenants.settings(tenant)
-        return await self.apart(self.tenants.settings, tenant)
+        return self.tenants.young(tenant) or await self.apart(self.tenants.settings, tenant)
 
     def answer_of(self, r:Receipt, text:str, recorded:bool=True)->Answer:
         "An answer, from its receipt and its text."

@@ -207,7 +207,7 @@ class Tenants:
     def _read(self, tenant_id:str)->TenantSettings:
         with self.db.get_session(readonly=True) as session: row = session.get(Tenant, tenant_id)
         return _settings(row.settings if row else None)
-    def is_young(self, tenant_id:str)->bool: "Can its settings be had without asking the database?"; return self._known.is_young(tenant_id)
+    def young(self, tenant_id:str)->TenantSettings|None: "Its settings, if they can be had without asking the database."; return self._known.young(tenant_id)
 
     def list(self)->list[dict[str,Any]]:
         "All tenants: tenant_id, name, settings, created_at."

@@ -30,6 +30,11 @@ class Recent:
         known = self._known.get(key)
         return known is not None and self.clock()-known[0]<self.seconds
 
+    def young(self, key:str)->Any: # None if it has to be read
+        "A value that can be had without reading it."
+        known = self._known.get(key)
+        return known[2] if known is not None and self.clock()-known[0]<self.seconds else None
+
     def __call__(self, key:str)->Any: # Raises `StorageError` if it cannot be read, and is not known
         "A value."
         known = self._known.get(key)
