@@ -52,6 +52,11 @@ _TENANT = re.compile(r'[a-z0-9][a-z0-9_-]{0,31}')
 _KEY = re.compile(r'rmn_([a-z0-9]{12})_([A-Za-z0-9_-]{43})')
 _REFUSED = CredentialError('The credential is not valid.', 'Ask whoever runs this workbench for a key.')
 
+def _key_id(authorization:str|None)->str:
+    "Of a key its id; of anything else nothing."
+    key = _KEY.fullmatch((authorization or '').partition(' ')[2].strip())
+    return key[1] if key else ''
+def _ended(row:Mapping[str,Any])->bool: return any(at and at<=now() for at in (row['revoked_at'],row['expires_at']))
 def _digest(secret:str)->str: return hashlib.sha256(secret.encode()).hexdigest()
 
 class Credentials:
@@ -62,7 +67,7 @@ class Credentials:
         jwt_audience:str='', # What a token's `aud` has to name, where it is given
     ):
         self.db,self.jwt_key,self.jwt_audience = db or get_db(),jwt_key,jwt_audience
-        self._known,self._verified = Recent(self._read),dict[str,tuple[float,Access]]()
+        self._known,self._verified = Recent(self._read),dict[str,tuple[float,str,Any,Access]]()
         if jwt_key and 'PUBLIC KEY' not in jwt_key and len(jwt_key.encode())<32: raise CredentialError('The secret for tokens has fewer than 32 bytes.', 'Make one: python -c "import secrets; print(secrets.token_urlsafe(32))"')
 
     def issue(self,
@@ -112,13 +117,19 @@ class Credentials:
     def verify(self,
         authorization:str|None, # The header: Bearer and a key or a token
     )->Access: # Raises `CredentialError`
-        "What a request may do; of a header that was verified within the second, the same."
-        at,access = self._verified.get(authorization or '',(0.,None))
-        if access is not None and time.monotonic()-at<1: return access
-        access = self._verify(authorization)
+        "What a request may do."
+        if (seen := self._seen(authorization)) is not None: return seen
+        access,key_id = self._verify(authorization),_key_id(authorization)
         if len(self._verified)>=10_000: self._verified.clear()
-        self._verified[authorization or ''] = time.monotonic(),access
+        self._verified[authorization or ''] = time.monotonic(),key_id,self._known.young(key_id),access
         return access
+
+    def _seen(self, authorization:str|None)->Access|None:
+        "The same, of a header that was verified a moment ago: as long as its row is the one that it was verified by; of a token, for a second."
+        if (seen := self._verified.get(authorization or '')) is None: return None
+        at,key_id,row,access = seen
+        if not key_id: return access if time.monotonic()-at<1 else None
+        return access if row is not None and self._known.young(key_id) is row and not _ended(row) else None
 
     def _verify(self, authorization:str|None)->Access:
         kind,_,given = (authorization or '').partition(' ')
@@ -129,7 +140,7 @@ class Credentials:
 
     def _key(self, key_id:str, secret:str)->Access:
         row = self._known(key_id)
-        if not row or not hmac.compare_digest(row['digest'],_digest(secret)) or any(at and at<=now() for at in (row['revoked_at'],row['expires_at'])): raise _REFUSED
+        if not row or not hmac.compare_digest(row['digest'],_digest(secret)) or _ended(row): raise _REFUSED
         return row['access']
 
     def _read(self, key_id:str)->dict[str,Any]|None:
@@ -137,9 +148,8 @@ class Credentials:
         return None if c is None else dict(digest=c.digest, revoked_at=c.revoked_at, expires_at=c.expires_at, access=Access(key_id, None if c.tenants is None else tuple(c.tenants), frozenset(c.scopes)))
     def is_young(self, authorization:str|None)->bool:
         "Can this header be verified without asking the database?"
-        if time.monotonic()-self._verified.get(authorization or '',(0.,None))[0]<1: return True
-        key = _KEY.fullmatch((authorization or '').partition(' ')[2].strip())
-        return not key or self._known.is_young(key[1])
+        if self._seen(authorization) is not None: return True
+        return not (key_id := _key_id(authorization)) or self._known.is_young(key_id)
 
     def _token(self, token:str)->Access:
         "What a token says, if it is signed by whom we trust, and still holds. How it has to be signed is ours to say, not the token's."
