@@ -195,7 +195,8 @@ def _prepare(run:Run):
     nbformat.write(nb, run.notebook)
     return nb
 
-ERRORS = {c.__name__ for c in WorkbenchError.__subclasses__()}
+def _kinds(error:type) -> set[str]: return {error.__name__}.union(*map(_kinds, error.__subclasses__()))
+ERRORS = _kinds(WorkbenchError)
 
 def _execute(run:Run, console=None) -> Run:
     "One attempt of a run. Raises `PipelineError` if a cell fails; the checks of a new run that do leave no run behind."

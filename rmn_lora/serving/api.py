@@ -77,9 +77,9 @@ def questions(runtime:MultiTenantRuntime, once:Once)->Callable[[Scope,bytes],Awa
         routed = router.route(asked,tenant,id) if router.is_young(tenant) else await runtime.apart(router.route,asked,tenant,id)
         if not (under := router.kept_under(routed, scope['path'])): return None
         asking.routed = routed
-        def again(answer:bytes)->None:
-            runtime.seen_again(routed)
+        async def again(answer:bytes)->bytes:
             if key: once.keep(tenant, key, asked, answer)
+            return await runtime.given_again(routed, answer, id)
         question = Question(under, tenant, routed.model.composition.identity if routed.model else '', again if routed.variants or key else None)
         if not question.again and len(body)<=16_384:
             if len(asked_again)>=1000: asked_again.clear()

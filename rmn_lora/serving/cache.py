@@ -21,7 +21,7 @@ class Question:
     key:str
     tenant:str=''
     identity:str='' # Of the composition that answers
-    again:Callable[[bytes],None]|None=None # Called with a kept answer when it is given
+    again:Callable[[bytes],Awaitable[bytes]]|None=None # Asked before a kept answer is given, for what may be sent
 
 async def same_request(scope:Scope, body:bytes)->Question|None:
     "Any request that is the same, byte by byte, from the same credential: for applications whose routes do nothing but answer."
@@ -56,9 +56,9 @@ class CacheMiddleware:
         kept = await asyncio.to_thread(self.responses.get,question.key) if self._takes_time else self.responses.get(question.key)
         if kept:
             asking.cache,asking.route = 'hit',scope['path']
-            if question.again: question.again(kept.body)
-            await send(dict(type='http.response.start', status=200, headers=[(b'content-type',b'application/json'),(b'content-length',b'%d'%len(kept.body)),(b'x-cache',b'HIT'),(b'x-cache-age',b'%d'%kept.age)]))
-            await send(dict(type='http.response.body', body=kept.body))
+            body = await question.again(kept.body) if question.again else kept.body
+            await send(dict(type='http.response.start', status=200, headers=[(b'content-type',b'application/json'),(b'content-length',b'%d'%len(body)),(b'x-cache',b'HIT'),(b'x-cache-age',b'%d'%kept.age)]))
+            await send(dict(type='http.response.body', body=body))
             return
         asking.cache = 'miss'
         await self.app(scope, again, self._keeping(question,send))

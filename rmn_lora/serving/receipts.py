@@ -8,7 +8,7 @@ __all__ = ['Receipt', 'new_id', 'uncertainty_of', 'Receipts']
 # %% ../../nbs/72b_serving.receipts.ipynb #024bf36c
 import json, time, uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import fmean
 from typing import Any
@@ -79,9 +79,14 @@ class Receipts:
         if receipt.kept: self.journal.record(dict(kind='text', key=_key('text',receipt.tenant,receipt.id), **receipt.kept))
         return self.journal.record(dict(kind='answer', key=_key('answer',receipt.tenant,receipt.id), **said))
 
+    def given_again(self, tenant:str, id:str, answer_id:str, asked:str)->None:
+        "A request that was to have an answer of its own was given one that was kept."
+        self.journal.record(dict(kind='given', key=_key('given',tenant,id), answer_id=answer_id, asked=asked))
+
     def find(self, tenant:str, id:str)->Receipt: # Raises `NoAnswerError`, `StorageError`
         "A receipt, with its text if that is kept."
-        found = self._bodies([_key('answer',tenant,id),_key('text',tenant,id)]) if len(id)<=100 else {}
+        found = self._bodies([_key(kind,tenant,id) for kind in ('answer','text','given')]) if len(id)<=100 else {}
+        if 'given' in found and 'answer' not in found: return replace(self.find(tenant, found['given'][0]['answer_id']), asked=found['given'][0]['asked'])
         if not (receipt := found.get('answer')): raise NoAnswerError(f'There is no answer {id!r:.60}.', 'Was it given to this tenant, and not too long ago?')
         body,at = receipt
         kept = found['text'][0] if 'text' in found else None
@@ -99,10 +104,10 @@ class Receipts:
         "Let go of what was kept long enough."
         now,own = time.time_ns()//1000,dict(tenants or {})
         def older(days): return JournalEvent.at<=now-int(days*DAY)
-        def of(t): return or_(*(JournalEvent.key.startswith(_key(kind,t,''),autoescape=True) for kind in ('text','answer')))
+        def of(t): return or_(*(JournalEvent.key.startswith(_key(kind,t,''),autoescape=True) for kind in ('text','answer','given')))
         gone = 0
         with self.journal.db.connect() as c:
-            for kind,least in (('text',0.),('answer',receipts)):
+            for kind,least in (('text',0.),('answer',receipts),('given',receipts)):
                 for t,d in own.items(): gone += c.execute(delete(JournalEvent).where(JournalEvent.kind==kind, of(t), older(max(d,least)))).rowcount
                 gone += c.execute(delete(JournalEvent).where(JournalEvent.kind==kind, older(max(days,least)), *(~of(t) for t in own))).rowcount
         return gone

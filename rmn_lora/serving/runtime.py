@@ -14,6 +14,8 @@ from dataclasses import replace
 from os import PathLike
 from typing import Any
 
+from pydantic_core import from_json
+
 from ..adapters.compositor import RealtimeCompositor, get_compositor
 from ..adapters.generation import Generation
 from ..adapters.manager import AdapterManager
@@ -170,10 +172,16 @@ class MultiTenantRuntime:
             self._impressions(replace(routed,id=new_id(routed.tenant)), False, None) # What comes again under its id is another attempt
         except StorageError as e: self._unwritten(e)
 
-    def seen_again(self, routed:Routed)->None:
-        "A kept answer was given again: an experiment counts it as any other, without a latency."
-        try: self._impressions(routed, True, None)
-        except StorageError as e: self._unwritten(e)
+    async def given_again(self, routed:Routed, answer:bytes, id:str|None)->bytes:
+        "A kept answer is to be given again: an experiment counts it as any other, without a latency; who asked under an idempotency key has it for good. The answer, as it may be sent."
+        try:
+            self._impressions(routed, True, None)
+            if id: self.receipts.given_again(routed.tenant, id, from_json(answer)['id'], routed.asked.digest)
+            recorded = await self.durable(self.journal.newest)
+        except StorageError as e:
+            self._unwritten(e)
+            recorded = False
+        return answer if recorded else answer.replace(b'"recorded":true',b'"recorded":false')
 
     def _unwritten(self, error:StorageError)->None: logging.getLogger(__name__).error('What came of a request is not on record: %s', error)
 

@@ -148,6 +148,9 @@ class Journal:
         self._followers.append(follower)
         self._wanted = None if kinds is None or self._wanted is None else self._wanted|set(kinds)
 
+    @property
+    def newest(self)->int: "The number of the last event that was recorded."; return self._seq
+
     def state(self)->dict[str,Any]:
         "How it goes: events that wait, events that are durable, the last error and since when (seconds since 1970)."
         return dict(writer=self.writer, waiting=len(self._waiting), durable=self.durable, error=self.error or None, failing_since=self.failing_since)

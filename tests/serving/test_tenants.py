@@ -12,7 +12,7 @@ from rmn_lora.serving.tenants import SCOPES, Access, Credentials, Tenants
 from rmn_lora.storage.access import Credential
 
 SECRET = 'a secret of at least thirty-two bytes, for tests'
-CLAIMS = dict(sub='ana',tenants=['acme'],scope='infer read',exp=int(time.time())+600)
+CLAIMS = dict(sub='ana',tenants=['acme'],scope='infer read',exp=int(time.time())+86_400)
 
 @pytest.fixture
 def keys(db):
