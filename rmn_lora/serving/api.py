@@ -68,7 +68,7 @@ def questions(runtime:MultiTenantRuntime, once:Once)->Callable[[Scope,bytes],Awa
     async def question(scope:Scope, body:bytes)->Question|None:
         asking,given = asking_of(scope),header(scope,b'idempotency-key')
         key = given.decode('latin-1') if given else ''
-        if not asking.access or not (tenant := asking.own) or 'infer' not in asking.access.scopes or (key and (scope['path']!='/inference' or once.knows(tenant,key))): return None
+        if not asking.access or not (tenant := asking.own) or 'infer' not in asking.access.scopes or (key and (scope['path']!='/inference' or await once.knows(tenant,key))): return None
         if not key and (seen := asked_again.get((tenant,scope['path'],body))) and time.monotonic()<seen[0] and meaning()==seen[1] and not runtime.draining: return seen[2]
         asked = parsed(scope['path'],body)
         if asked is None or asked.stream or asked.temperature or runtime.draining: return None

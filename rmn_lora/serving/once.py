@@ -45,10 +45,10 @@ class Once:
             raise
         finally: del self._under_way[id]
 
-    def knows(self, tenant:str, key:str)->bool:
-        "Is there an answer under a key in this process, or about to be?"
+    async def knows(self, tenant:str, key:str)->bool:
+        "Is there an answer under a key, or about to be?"
         id = new_id(tenant,key)
-        return id in self._under_way or self._given.get(id) is not None
+        return id in self._under_way or self._given.get(id) is not None or await self.runtime.apart(self._recorded,tenant,id) is not None
     def keep(self, tenant:str, key:str, asked:InferenceRequest, answer:bytes)->None:
         "The first request under a key was answered with a kept answer."
         self._given.put(new_id(tenant,key), to_json([asked.digest,from_json(answer)]), tenant, '')

@@ -29,7 +29,7 @@ def running(server): return server.client.get('/status').json()['running']
 @pytest.fixture(scope='module')
 def server(tmp_path_factory, launch):
     "One for the tests that leave it as it was."
-    return launch(folder=tmp_path_factory.mktemp('server')/'server',deadline=600)
+    return launch(folder=tmp_path_factory.mktemp('server')/'server',deadline=600,calls=100_000)
 
 def test_it_starts_with_no_setting_and_says_what_it_is(server):
     said = (server.folder/'log').read_text()
@@ -49,7 +49,7 @@ def test_without_keys_nobody_is_let_in_and_it_says_so(apart):
     assert server.infer().status_code==401 and 'No key was issued yet' in (server.folder/'log').read_text()
 
 def test_sigterm_finishes_what_was_begun_takes_nothing_new_and_ends_with_0(apart):
-    server = apart(grace_seconds=30)
+    server = apart(grace_seconds=30,calls=100_000)
     threads,found = in_threads(4,lambda i: server.infer(f'row {i}',**LONG))
     assert until(lambda: running(server)==4)
     server.process.send_signal(signal.SIGTERM)
@@ -66,7 +66,7 @@ def test_sigterm_finishes_what_was_begun_takes_nothing_new_and_ends_with_0(apart
     assert server.process.wait(30)==0
 
 def test_what_is_not_done_in_the_grace_time_is_handed_back(apart):
-    server = apart(grace_seconds=1,deadline=600)
+    server = apart(grace_seconds=1,deadline=600,calls=100_000)
     threads,found = in_threads(40,lambda i: server.infer(f'row {i}',**LONG))
     assert until(lambda: running(server)>0)
     began = time.monotonic()
@@ -75,7 +75,7 @@ def test_what_is_not_done_in_the_grace_time_is_handed_back(apart):
     assert all(isinstance(r,httpx.Response) and r.status_code in (200,503) for r in found) and any(r.status_code==503 and r.headers['retry-after'] for r in found), found
 
 def test_ctrl_c_twice_stops_at_once(apart):
-    server = apart(grace_seconds=60,deadline=600)
+    server = apart(grace_seconds=60,deadline=600,calls=100_000)
     in_threads(4,lambda i: server.infer(f'row {i}',max_new_tokens=2000,adapters=[]))
     assert until(lambda: running(server)>0)
     server.process.send_signal(signal.SIGINT); time.sleep(.2); server.process.send_signal(signal.SIGINT)
