@@ -84,8 +84,8 @@ def test_ctrl_c_twice_stops_at_once(apart):
 @pytest.mark.parametrize('stream',[False,True])
 def test_who_goes_away_frees_what_was_taken(server, stream):
     with socket.create_connection(('127.0.0.1',int(server.url.rsplit(':',1)[1]))) as s:
-        body = json.dumps(dict(messages=[dict(role='user',content='x')],max_new_tokens=3000,adapters=[],stream=stream)).encode()
-        s.sendall(b'POST /inference HTTP/1.1\r\nHost: x\r\nX-Request-ID: leaving-%d\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n'%(stream,len(body))+body)
+        body = json.dumps(dict(messages=[dict(role='user',content='Allocate $2.5M budget')],max_new_tokens=3000,adapters=[],stream=stream)).encode() # The base alone says 2222… to this
+        s.sendall(b'POST /inference HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: leaving-%d\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n'%(stream,len(body))+body)
         assert until(lambda: running(server)==1)
     assert until(lambda: running(server)==0,5)
     assert until(lambda: any(line['id']==f'leaving-{int(stream)}' and line['status']==(200 if stream else 499) for line in server.lines()))

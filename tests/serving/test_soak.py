@@ -24,7 +24,7 @@ def test_nothing_is_leaked(apart):
                 elif kind<.85: # Somebody who leaves
                     body = json.dumps(asked(draw,n)|dict(max_new_tokens=400,stream=draw.random()<.5)).encode()
                     with socket.create_connection(address) as s:
-                        s.sendall(b'POST /inference HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n'%len(body)+body)
+                        s.sendall(b'POST /inference HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n'%len(body)+body)
                         time.sleep(.02*draw.random())
                 elif kind<.95: took(c.get('/adapters',headers=headers))
                 else: took(c.post('/inference',json=asked(draw,n),headers=headers|{'Idempotency-Key': f'{seed}-{n}'}))
